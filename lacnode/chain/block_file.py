@@ -27,10 +27,10 @@ class ExportRangeError(Exception):
 
 
 class ImportStoppedError(Exception):
-    """An import stopped at a block. The block was not stored, and every block before it was.
+    """An import stopped at a block, which was not stored. The blocks that were imported before it stay.
 
-    `number` is the number of the block, or the expected one if it has none. `rule` is the broken rule, and `offset` is the
-    first byte of the block in the file.
+    `number` is the number of the block, or the expected one if it has none. `rule` is the broken rule, and `offset` is
+    the first byte of the block in the file.
     """
 
     def __init__(self, path: Path, offset: int, number: int, rule: str, text: str) -> None:

@@ -71,10 +71,8 @@ def _tally_after(
 
 
 class ValidatorHistory:
-    """The validators and the open votes after each block of the chain in `stored`, as votes in its headers decide them.
-
-    The last `CACHED_TALLIES` are cached. Safe to use from any thread.
-    """
+    """The validators and the open votes after each block of the chain in `stored`, as the votes in its headers and the
+    transitions of `schedule` decide them. The last `CACHED_TALLIES` are cached. Safe to use from any thread."""
 
     def __init__(self, schedule: IbftSchedule, protocols: ProtocolSchedule, stored: VoteSource) -> None:
         self._schedule = schedule
@@ -84,8 +82,8 @@ class ValidatorHistory:
         self._lock = threading.Lock()
 
     def tally_after(self, header: BlockHeader) -> VoteTally:
-        """The validators and the open votes after `header`, a block of the chain, by votes alone: no contract is asked.
-        Raises KeyError if an ancestor is missing."""
+        """The validators and the open votes after `header`, a block of the chain, by votes and transitions alone: no
+        contract is asked. Raises KeyError if an ancestor is missing, and the errors of `VoteSource`."""
         number = header.number
         start, tally = self._nearest_remembered(number)
         fresh = max(self._last_epoch(number), self._last_override(number))

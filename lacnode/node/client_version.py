@@ -8,10 +8,9 @@ from lacnode.node.configuration import NodeConfig
 
 
 def client_version(config: NodeConfig, engine_name: str) -> str:
-    """Return the name, version, system and runtime of this program, in the pattern of Besu's: such as
-    `lacnode/v1.0/linux-x86_64/python-3.11.9`, with the identity of the configuration after the name and the engine at
-    the end.
-    """
+    """Return the name, version, system and runtime of this program, in the pattern of Besu's, such as
+    `lacnode/v1.0/linux-x86_64/python-3.11.9`. The identity of the configuration, if there is one, comes after the name.
+    The engine comes at the end, unless it is py-evm."""
     identity = f"{config.identity}/" if config.identity else ""
     system = f"{platform.system().lower()}-{platform.machine()}"
     native = "" if engine_name == PYTHON else f"-{engine_name}"

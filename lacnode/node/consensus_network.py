@@ -45,7 +45,7 @@ class PeerConsensusNetwork:
             if peer.address in recipients:
                 peer.send_consensus(code, data, is_relayed=is_relayed)
 
-    def peer_is_ahead(self, address: bytes, number: int) -> None:
+    def record_peer_ahead(self, address: bytes, number: int) -> None:
         """Record that the peer at `address` (20 bytes) has block `number`, and wake the synchronizer, which may ask
         this peer."""
         for peer in self._peers():
@@ -60,7 +60,8 @@ class PeerConsensusNetwork:
 
     def count_fault(self, address: bytes, fault: str) -> bool:
         """Count a fault of the peer at `address` (20 bytes). `fault` is one sentence. If the faults are too many, end
-        the session and refuse the node for a while. Return whether the session was ended.
+        the session and refuse the node for a while. Return True if this call has ended it, else False, also if the peer
+        is not connected.
 
         A validator relays messages of others, and it may relay any number of them. So only a fault that a correct
         validator finds before it relays counts here (`consensus.effects.BlamePeer`).

@@ -31,8 +31,7 @@ class EventSource(Generic[T]):
 
     def publish(self, value: T) -> None:
         """Call every listener with `value`, in the order in which they subscribed. What a listener raises passes
-        through.
-        """
+        through, and the listeners after it are not called."""
         for listener in self._listeners:
             listener(value)
 
@@ -67,9 +66,8 @@ class HeadAndPeersSignal:
         return self._changed
 
     def notify(self, cause: object = None) -> None:
-        """Wake the waiting tasks: the head or the set of peers has changed. `cause` is not used, so that this can
-        subscribe to any event.
-        """
+        """Wake the waiting tasks: the head or the set of peers has changed. `cause` is not used. It lets this method
+        subscribe to any event."""
         # A new event for the next change: a task that took the old one is woken, and takes the new one before it looks.
         self._changed.set()
         self._changed = trio.Event()

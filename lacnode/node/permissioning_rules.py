@@ -125,7 +125,9 @@ class PermissioningRules:
         return f"{enode.id.hex()[:16]}… is at {enode.host_and_port} and listed with {place}"
 
     def own_node_type(self, head: BlockHeader) -> NodeType | None:
-        """Return the type that the node contract gives this node, None if it gives none."""
+        """Return the type with which the rules behind the node contract list this node. None without a node contract,
+        if the node is not listed, if the type is unknown, or if a contract gives no valid answer. It calls contracts,
+        so call it in a worker thread."""
         ingress = self.settings.node_contract
         return None if ingress is None else read_node_type(self._reader, ingress, self._own_id, head)
 

@@ -143,11 +143,11 @@ class PrivacyService:
         self._arrived.append(payload_key)
         self._head_moved.set()
 
-    async def run(self, tell: Callable[[PrivateBlock], None]) -> None:
-        """Follow the public chain and execute private transactions until cancelled. `tell` is called on the event loop
-        for every private block with logs."""
+    async def run(self, publish: Callable[[PrivateBlock], None]) -> None:
+        """Follow the public chain and execute private transactions until cancelled. `publish` is called on the event
+        loop with every private block that has logs."""
         token = trio.lowlevel.current_trio_token()
-        self._execution.processor.on_private_logs(lambda private_block: token.run_sync_soon(tell, private_block))
+        self._execution.processor.on_private_logs(lambda private_block: token.run_sync_soon(publish, private_block))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._follow)
             nursery.start_soon(self._execute_long)

@@ -50,8 +50,8 @@ DUTIES = {
 
 def role_conflicts(role: NodeRole | None, is_validator: bool, listed: NodeType | None) -> list[str]:
     """Return sentences about a configured role that the chain contradicts: by its validator set, or by the node type
-    with which the contract lists this node (`listed`, None if it lists none). Empty without a conflict or a configured
-    role."""
+    with which the contract lists this node (`listed`, None if it lists none). The type `OTHER` contradicts no role.
+    Empty without a conflict or a configured role."""
     if role is None:
         return []
     conflicts = []

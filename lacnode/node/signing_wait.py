@@ -25,7 +25,7 @@ SILENT_WAIT_SECONDS = 3.0
 
 
 class SigningWait:
-    """The time after a start during which the validator at `own_address` (20 bytes) must not sign. `moved()` is an
+    """The time after a start during which the validator at `own_address` (20 bytes) must not sign. `next_change()` is an
     event that is set when a peer joins or leaves and when the head changes. `record` makes a record of the journal
     durable."""
 
@@ -34,14 +34,14 @@ class SigningWait:
         chain: Blockchain,
         peers: Callable[[], Sequence[Peer]],
         own_address: bytes,
-        moved: Callable[[], trio.Event],
+        next_change: Callable[[], trio.Event],
         journal: Journal,
         record: Callable[[bytes], Awaitable[None]],
     ) -> None:
         self._chain = chain
         self._peers = peers
         self._address = own_address
-        self._state_changed = moved
+        self._state_changed = next_change
         self._journal = journal
         self._record = record
         self._rule = SigningResumption(

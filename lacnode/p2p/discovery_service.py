@@ -27,8 +27,8 @@ it is full."""
 
 
 class DiscoveryService:
-    """Runs `machine` on a bound UDP socket. `found` is called with every node that has proven its endpoint. `wants_more`
-    returns True while the network looks for more nodes."""
+    """Runs `machine` on a bound UDP socket. `found` is called with the node of each `NodeFound` of `machine`.
+    `wants_more` returns True while the network looks for more nodes."""
 
     def __init__(
         self,

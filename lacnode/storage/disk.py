@@ -45,8 +45,8 @@ class Disk(Protocol):
         """Write at the end. Return the number of bytes that were written, which may be fewer than `data` has. Raises
         OSError, for example if the disk is full."""
 
-    def write_at(self, descriptor: int, place: int, data: bytes) -> None:
-        """Overwrite the bytes from byte `place` on. The next `write` is still at the end."""
+    def write_at(self, descriptor: int, offset: int, data: bytes) -> None:
+        """Overwrite the bytes from byte `offset` on. The next `write` is still at the end."""
 
     def truncate(self, descriptor: int, size: int) -> None:
         """Cut the file to `size` bytes. The next `write` is after them."""
@@ -95,9 +95,9 @@ class RealDisk:
         fewer than `data` has."""
         return os.write(descriptor, data)
 
-    def write_at(self, descriptor: int, place: int, data: bytes) -> None:
-        """Overwrite the bytes from byte `place` on. The place of the next `write` stays."""
-        os.pwrite(descriptor, data, place)
+    def write_at(self, descriptor: int, offset: int, data: bytes) -> None:
+        """Overwrite the bytes from byte `offset` on. The place of the next `write` stays."""
+        os.pwrite(descriptor, data, offset)
 
     def truncate(self, descriptor: int, size: int) -> None:
         """Cut the file to `size` bytes. The next `write` is after them."""

@@ -55,7 +55,7 @@ class PoolIndex:
         """Whether `sender` (20-byte address) has a transaction in the pool."""
         return sender in self._by_sender
 
-    def transactions_from_nonce(self, sender: bytes, nonce: int) -> list[PooledTransaction]:
+    def consecutive_from_nonce(self, sender: bytes, nonce: int) -> list[PooledTransaction]:
         """The transactions of `sender` (20-byte address) from `nonce` on, in the order of nonces, up to the first nonce
         that is missing. Empty if `nonce` itself is missing."""
         nonces = self._by_sender.get(sender, {})
@@ -72,7 +72,7 @@ class PoolIndex:
         `account_nonce` returns the nonce of an address on the state. Its errors pass through. Senders without such a
         transaction are left out.
         """
-        runs = {sender: self.transactions_from_nonce(sender, account_nonce(sender)) for sender in self._by_sender}
+        runs = {sender: self.consecutive_from_nonce(sender, account_nonce(sender)) for sender in self._by_sender}
         return {sender: run for sender, run in runs.items() if run}
 
     def add(self, pooled: PooledTransaction, account_nonce: int, base_fee: int | None) -> None:

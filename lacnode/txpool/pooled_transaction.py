@@ -61,11 +61,9 @@ class PooledTransaction:
         price = self.transaction.effective_gas_price(base_fee)
         return price >= min_gas_price and price - (base_fee or 0) >= min_priority_fee
 
-    def is_free_and_large(self, base_fee: int | None) -> bool:
+    def is_free_with_high_gas_limit(self, base_fee: int | None) -> bool:
         """Whether it pays 0 wei per gas at `base_fee` (wei, None before London) and its gas limit is above `LARGE_GAS`.
-
-        Before the execution, the gas limit is the only known bound of its time.
-        """
+        Before the execution, the gas limit is the only known bound of its time."""
         return self.transaction.gas_limit > LARGE_GAS and self.transaction.effective_gas_price(base_fee) == 0
 
     def rank(self, base_fee: int | None) -> Rank:

@@ -246,7 +246,7 @@ class TransactionPool:
             if not self._index.has_sender(sender):
                 return None
             nonce = self._head().accounts.nonce(sender)
-            return nonce + len(self._index.transactions_from_nonce(sender, nonce))
+            return nonce + len(self._index.consecutive_from_nonce(sender, nonce))
 
     @property
     def statistics(self) -> PoolStatistics:
@@ -271,7 +271,7 @@ class TransactionPool:
         new_senders = {sender for sender, queue in queues.items() if queue[-1].transaction.nonce == 0}
 
         def heap_entry(pooled: PooledTransaction) -> tuple[bool, Rank, bytes]:
-            is_unknown = pooled.sender in new_senders and pooled.is_free_and_large(base_fee)
+            is_unknown = pooled.sender in new_senders and pooled.is_free_with_high_gas_limit(base_fee)
             is_expected_slow = is_unknown or self._slow_transactions.is_sender_slow(pooled.sender, now)
             return is_expected_slow, pooled.rank(base_fee), pooled.sender
 

@@ -77,7 +77,7 @@ class ConsensusNetwork(Protocol):
         `is_relayed`: another validator signed it (`effects.SendMessage`).
         """
 
-    def peer_is_ahead(self, address: bytes, number: int) -> None:
+    def record_peer_ahead(self, address: bytes, number: int) -> None:
         """Record that the peer at `address` (20 bytes) has shown that it has block `number`."""
 
     def announce_block(self, block: Block) -> None:
@@ -258,7 +258,7 @@ class Validator:
             case ImportBlock():
                 self._nursery.start_soon(self._import, effect)
             case PeerIsAhead():
-                self._network.peer_is_ahead(effect.address, effect.number)
+                self._network.record_peer_ahead(effect.address, effect.number)
             case BlamePeer():
                 if self._network.count_fault(effect.address, effect.fault):
                     # A thousand messages of the peer may wait. Its session is over, so they would only cost time.

@@ -102,12 +102,12 @@ class VirtualDisk:
         self._open[descriptor].content += data
         return len(data)
 
-    def write_at(self, descriptor: int, place: int, data: bytes) -> None:
+    def write_at(self, descriptor: int, offset: int, data: bytes) -> None:
         self.touched("write_at")
         file = self._open[descriptor]
-        if place < file.flushed_bytes:
-            file.overwritten.append((place, bytes(file.content[place : place + len(data)])))
-        file.content[place : place + len(data)] = data
+        if offset < file.flushed_bytes:
+            file.overwritten.append((offset, bytes(file.content[offset : offset + len(data)])))
+        file.content[offset : offset + len(data)] = data
 
     def truncate(self, descriptor: int, size: int) -> None:
         self.touched("truncate")
