@@ -83,8 +83,8 @@ class BlockBuilder:
         self, parent: BlockHeader, parent_hash: bytes, timestamp: int, coinbase: bytes, extra_data: bytes
     ) -> BlockHeader:
         """The header of the next block before execution: with the state root of `parent`, and the roots of no
-        transactions. `parent_hash` has 32 bytes, `timestamp` is in Unix seconds, and `coinbase` has 20 bytes. Nothing
-        is checked.
+        transactions. `parent_hash` has 32 bytes, `timestamp` is in Unix seconds, and `coinbase` has 20 bytes. The gas
+        limit is one step from that of `parent` (`next_gas_limit`). Nothing is checked.
 
         From London on it ends with the base fee, like the headers of Besu 25.5 under IBFT 2.0 (`BftBlockCreator`).
         There are no withdrawals, and without their root Besu writes no later field.

@@ -123,7 +123,8 @@ class Blockchain(ExecutableChain):
         return self._head
 
     def next_base_fee(self, timestamp: int) -> int | None:
-        """The wei per gas of the block after the head, with this timestamp (Unix seconds). None before London."""
+        """The base fee (wei per gas) of the block after the head, with this timestamp (Unix seconds). None before
+        London."""
         return next_base_fee(self.spec, self._head.header, timestamp)
 
     def simulate(self, call: TransactionCall, sender: bytes, budget: ExecutionBudget) -> SimulatedContracts:

@@ -18,9 +18,11 @@ WINDOW_TURNS = 2
 
 def proposers_after(chain: ExecutableChain, header: BlockHeader) -> tuple[bytes, ...]:
     """The validators after `header`, a block of the chain, in the order in which they propose (20-byte addresses).
+
     The order is ascending. In a network with nodes of GoQuorum it may be that of `sort_by_checksum_text`, if the last
     blocks show that order. If they show neither, the two orders alternate after `WINDOW_TURNS` turns of all validators.
-    Empty if a contract has to name them and names none."""
+    Empty if a contract has to name them and names no usable ones.
+    """
     validators = chain.validators_after(header)
     if not chain.spec.ibft.parameters_at(header.number + 1).follows_goquorum:
         return validators

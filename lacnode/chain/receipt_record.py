@@ -16,8 +16,8 @@ from lacnode.primitives.transaction import Transaction
 class ReceiptRecord:
     """One transaction: its sender (20 bytes), its receipt, the gas that it alone used, the contract that it created (20
     bytes, also if it failed, None without one), and the output of REVERT. `revert_reason` is None if the transaction
-    did not revert, if this node does not keep reasons, or if the outputs of its block were too long together
-    (`ExecutedBlock.revert_reasons`)."""
+    did not revert, if this node does not keep reasons, or if the output did not fit within `MAX_BLOCK_REASON_BYTES` for
+    its block (`evm.revert_reasons`)."""
 
     sender: bytes
     receipt: Receipt

@@ -12,7 +12,8 @@ from lacnode.evm.budget import ExecutionBudget, ExecutionCancelledError
 
 
 class SpeculativeExecutions:
-    """The executions that run now, and the imports that wait. Safe from several threads."""
+    """The executions of blocks that are built or checked now and not decided yet, and the number of imports that wait
+    or run. The begin of an import cancels executions. Safe from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

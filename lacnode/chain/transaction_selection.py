@@ -50,8 +50,9 @@ class SelectionTarget(Protocol):
 
 
 class TransactionCandidate(Protocol):
-    """A transaction that is offered for a block. Exactly one of `included`, `skipped`, `interrupted` and `dropped` is
-    called, to tell its owner what became of it, unless it is never examined."""
+    """A transaction that is offered for a block. The builder calls exactly one of `included`, `skipped`, `interrupted`
+    and `dropped`, to tell the owner what became of the candidate. It calls none if the candidate is never examined, or
+    if an error ends the selection."""
 
     @property
     def transaction(self) -> Transaction:

@@ -50,11 +50,11 @@ from lacnode.txpool.transaction_submission import TransactionSubmission
 def build_node(config: NodeConfig, resources: NodeResources) -> Node:
     """Return the node of `config` on `resources`. It does not run yet.
 
-    Raises WrongGenesisError if the database holds another chain, StorageError if it cannot be read, KeyFileError if the
-    key of private markers cannot be read, RlpError if the records of signatures cannot be read (OtherProtocolError if
-    they hold a block of another protocol), NativeLibraryError if the native engine is wanted and missing,
-    InvalidCorsOriginError, AuthenticationSetupError or RpcTlsError for the RPC settings, and EthstatsCertificateError
-    or OtlpFileError for files of TLS.
+    Raises WrongGenesisError if the database holds another chain, StorageError if it cannot be read, and KeyFileError if
+    the key of private markers cannot be read. For the records of signatures, OSError if their file cannot be read,
+    RlpError if they are malformed, and OtherProtocolError if they hold a prepared block of another protocol.
+    NativeLibraryError if the native engine is wanted and missing, InvalidCorsOriginError, AuthenticationSetupError or
+    RpcTlsError for the RPC settings, and EthstatsCertificateError or OtlpFileError for files of TLS.
     """
     shared = SharedObjects(config, resources)
     chain = build_chain_parts(shared)

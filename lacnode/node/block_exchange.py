@@ -62,9 +62,8 @@ class BlockExchange:
         self._announced.peer_left(peer)
 
     def announce(self, block: Block) -> None:
-        """Announce `block`, which is final, as a whole to every peer that does not have it. RlpError if its extra data
-        is malformed.
-        """
+        """Announce `block`, which is final, as a whole to every peer that is not known to have it. RlpError if its
+        extra data is malformed."""
         self._announce(block, self._block_hash(block.header))
 
     def _announce(self, block: Block, hash_: bytes) -> None:

@@ -39,10 +39,8 @@ class ConsensusParts:
 
 
 def build_consensus_parts(shared: SharedObjects, chain: ChainParts, peers: PeerParts) -> ConsensusParts:
-    """Return the parts of consensus. The journal is restored from the records on the disk. StorageError if they cannot
-    be read from it, RlpError if they are malformed, OtherProtocolError if they hold a prepared block of another
-    protocol.
-    """
+    """Return the parts of consensus. The journal is restored from the records on the disk. OSError if their file cannot
+    be read, RlpError if they are malformed, OtherProtocolError if they hold a prepared block of another protocol."""
     records, vote_proposer = shared.resources.records, VoteProposer()
     # The journal comes from the records on the disk: a restart must know every payload that may be signed.
     journal = Journal.restore(records.records(), chain.chain.protocols)

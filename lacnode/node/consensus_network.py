@@ -55,7 +55,8 @@ class PeerConsensusNetwork:
         self._synchronizer.wake()
 
     def announce_block(self, block: Block) -> None:
-        """Announce `block` as a whole to every peer that does not have it. RlpError if its extra data is malformed."""
+        """Announce `block` as a whole to every peer that is not known to have it. RlpError if its extra data is
+        malformed."""
         self._blocks.announce(block)
 
     def count_fault(self, address: bytes, fault: str) -> bool:

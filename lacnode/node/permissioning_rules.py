@@ -153,7 +153,9 @@ Simulation = Callable[[TransactionCall, bytes, ExecutionBudget], SimulatedContra
 
 
 class PermissionQueries:
-    """The questions of RPC about permissions: the rules, and the chain and network they are applied to."""
+    """Answers the questions of RPC about permissions. It applies the rules in `permissions` to the head, the validators
+    and the peers of this moment, which `context` returns. `simulate` executes a transaction on the head without storing
+    anything."""
 
     def __init__(
         self, permissions: PermissioningRules, context: Callable[[], PermissioningContext], simulate: Simulation

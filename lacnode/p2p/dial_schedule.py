@@ -39,10 +39,10 @@ class DialSchedule:
         self._rng = rng
 
     def add(self, enode: Enode, *, is_permanent: bool) -> bool:
-        """Put `enode` on the list, for ever if `is_permanent`. Return True if that changed the list. False if the node
-        was on it already, or if `MAX_DISCOVERED` nodes are on it and this one is not permanent. Only a permanent node
-        replaces the address of a known one.
-        """
+        """Put `enode` on the list, for ever if `is_permanent`. Return True if that changed the list: the node was not
+        on it, or became permanent, or a permanent node has another address now. False otherwise, also if the node is
+        new and not permanent and `MAX_DISCOVERED` nodes are on the list. Only `is_permanent` replaces the address of a
+        known node."""
         known = self._targets.get(enode.id)
         if known is not None:
             # An operator's word replaces the address that discovery found. Discovery never replaces the address that an
@@ -66,8 +66,8 @@ class DialSchedule:
         """Return the nodes to dial at `now` (seconds). `wanted(enode, is_permanent)` says whether a node may be
         dialled.
 
-        Every permanent node that is due is returned. Discovered nodes are returned until `free_slots` of them are being
-        dialled. Each returned node counts as being dialled until `record_end_of_attempt`.
+        Every permanent node that is due and wanted is returned. Discovered nodes are returned until `free_slots` of
+        them are being dialled. Each returned node counts as being dialled until `record_end_of_attempt`.
         """
         due = []
         # Attempts that are under way may become peers and take slots. Without this, each call would dial `free_slots`

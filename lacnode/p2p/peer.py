@@ -156,8 +156,7 @@ class Peer:
 
     def send_transactions(self, transactions: Sequence[Transaction]) -> None:
         """Send whole transactions that the peer is not known to have. A message of them is dropped if the queue is
-        full.
-        """
+        full. The peer counts as having the transactions from now on, also the dropped ones."""
         batch: list[Transaction] = []
         size = 0
         for transaction in transactions:
@@ -175,8 +174,7 @@ class Peer:
 
     def send_transaction_hashes(self, transactions: Sequence[Transaction]) -> None:
         """Announce the hashes of transactions that the peer is not known to have. A message of them is dropped if the
-        queue is full.
-        """
+        queue is full. The peer counts as having the transactions from now on, also the dropped ones."""
         new = [transaction for transaction in transactions if self._known_transactions.add(transaction.hash)]
         for start in range(0, len(new), MAX_HASHES_PER_MESSAGE):
             message = NewPooledTransactionHashes.from_transactions(new[start : start + MAX_HASHES_PER_MESSAGE])

@@ -7,8 +7,8 @@ from lacnode.p2p.wire.eth_messages import Status
 
 
 class PeerHead:
-    """The head of a peer. `number` is its block number, `hash` its block hash (32 bytes), and `total_difficulty` the sum
-    of difficulties up to it."""
+    """The head of a peer, as its messages claim it: nothing is verified here. `number` is its block number, `hash` its
+    block hash (32 bytes), and `total_difficulty` the sum of difficulties up to it."""
 
     def __init__(self, status: Status, genesis_difficulty: int) -> None:
         self.hash = status.best_hash
@@ -32,7 +32,7 @@ class PeerHead:
             self.total_difficulty = max(self.total_difficulty, self._genesis_difficulty + number)
 
     def lower_to(self, number: int) -> None:
-        """Lower the recorded number of the head to `number`, because the peer did not answer with a block above it.
+        """Lower the recorded number of the head to `number`, because the peer did not keep its claim of a higher one.
         Nothing if it is lower already. The hash stays."""
         self.number = min(self.number, number)
         self.total_difficulty = min(self.total_difficulty, self._genesis_difficulty + number)

@@ -52,7 +52,7 @@ class PeerDisconnectedError(ConnectionFailedError):
 
 class RlpxConnection:
     """One connection after its handshake. `remote_id` (64 bytes) is the proven id of the other node. `leftover` are the
-    bytes that were received after the handshake."""
+    bytes that came behind the last packet of the handshake, in the same read."""
 
     def __init__(
         self,

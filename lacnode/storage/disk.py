@@ -22,7 +22,7 @@ class Lock(Protocol):
 
 
 class Disk(Protocol):
-    """Files by path, and open files by descriptor. All methods raise OSError.
+    """Files by path, and open files by descriptor. All methods but `lock` raise OSError.
 
     Written data and renamed files survive a power cut only after they are flushed.
     """

@@ -66,7 +66,8 @@ class _Record:
 
 
 class PeerTrust:
-    """What each peer has delivered. Times are seconds on one monotonic clock. Use it from one thread."""
+    """How each peer has delivered and failed until now. The records outlive a session. Times are seconds on one
+    monotonic clock. Use it from one thread."""
 
     def __init__(self) -> None:
         self._nodes: OrderedDict[bytes, _Record] = OrderedDict()
@@ -79,8 +80,7 @@ class PeerTrust:
 
     def record_failure(self, peer: SyncPeer, fault: PeerFault, now: float) -> int:
         """Record a failure of `peer` at `now` (seconds). It may not be asked for a time that grows with each failure.
-        Return its failures in a row.
-        """
+        Return how many of its failures count now: each delivery takes back one (`record_delivery`)."""
         record = self._record(peer.id)
         record.failures += 1
         # The exponent is bounded, so that the number stays a float for any count of failures.
@@ -111,7 +111,7 @@ class PeerTrust:
         First come validators and peers that have delivered, the highest head first. Then come unknown peers, whose
         heads do not count: those in a network without a recent failure first, and of these the ones that this node
         dialled, because an attacker dials more easily than it is dialled. Peers that failed or were slow come last,
-        even validators.
+        even validators, the one with the fewest failures first.
         """
         return min(peers, key=lambda peer: self._rank(peer, peer.address in validators, now), default=None)
 

@@ -106,8 +106,8 @@ class TransactionGossip:
     # -- events of the node --------------------------------------------------------------------------------------
 
     def pending_added(self, transaction: Transaction, *, is_local: bool) -> None:
-        """Send or announce a new transaction of the pool to the peers, soon and together with others. One that
-        `is_local` came by RPC and is sent sooner. Call this from the event loop.
+        """Send or announce a new transaction of the pool to the peers, soon and together with others. With `is_local` a
+        user of this node sent it, by RPC or as a private marker, and it is sent sooner. Call this from the event loop.
         """
         self._outgoing.append(transaction)
         self._send_needed.set()

@@ -84,9 +84,8 @@ class TransactionIntake:
         return any(not name.is_long for name in self._lanes)
 
     def may_request_long_from(self, peer_id: bytes) -> bool:
-        """Whether long transactions may be requested from the peer with this node id (64 bytes): few of them wait
-        already.
-        """
+        """Whether long transactions may be requested from the peer with this node id (64 bytes): those of the peer that
+        wait here have less than half of `MAX_PEER_QUEUE_BYTES`."""
         lane = self._lanes.get(_LaneName(peer_id, is_long=True))
         return lane is None or lane.size_bytes < MAX_PEER_QUEUE_BYTES // 2
 

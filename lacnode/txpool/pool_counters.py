@@ -13,7 +13,7 @@ from lacnode.txpool.pooled_transaction import PooledTransaction
 
 class Removal(Enum):
     """Why a transaction left the pool. The value is Besu's name of the operation. EVICTED: the pool was full. REPLACED:
-    another one with its nonce paid more."""
+    another one with its sender and nonce took its place (`may_replace`)."""
 
     CONFIRMED = "confirmed"
     """A block has it."""

@@ -122,10 +122,10 @@ class PoolCandidate:
         self.result = SelectionResult.SKIPPED
 
     def interrupted(self, seconds: float, cause: str, *, was_held_up: bool) -> None:
-        """The builder calls this when the execution took too long or too much memory. `cause` names the bound that was
-        reached after `seconds`. `was_held_up`: the machine did other work for most of that time.
+        """The builder calls this when the execution took too long or too much memory or logs. `cause` names the bound
+        that was reached after `seconds`. `was_held_up`: the machine did other work for most of that time.
 
-        The transaction is not in this block. The pool drops it, or offers it last from now on.
+        The transaction is not in this block. The pool drops it, or offers it last for a while.
         """
         self.result = SelectionResult.SKIPPED
         self._pool.record_interruption(self, seconds, cause, was_held_up=was_held_up)

@@ -76,8 +76,8 @@ class TransactionPool:
         self.settings = replace(self.settings, block_min_gas_price=price)
 
     def set_min_priority_fee(self, fee: int) -> None:
-        """Keep transactions without priority out of own blocks that pay less than `fee` (wei per gas) above the base
-        fee."""
+        """Keep transactions that pay less than `fee` (wei per gas) above the base fee out of this node's blocks, except
+        those with priority."""
         self.settings = replace(self.settings, min_priority_fee=fee)
 
     # -- entering ------------------------------------------------------------------------------------------------
@@ -180,7 +180,7 @@ class TransactionPool:
 
     def record_interruption(self, candidate: PoolCandidate, seconds: float, cause: str, *, was_held_up: bool) -> None:
         """Record that the execution of `candidate` was interrupted after `seconds` for `cause`. `was_held_up`: the
-        machine did other work for most of that time. From now on it is offered last, with the others of its sender. It
+        machine did other work for most of that time. For `SENDER_LAST_SECONDS` all of its sender are offered last. It
         is dropped and refused for a while if it was offered last already and not held up, or after `MAX_TRIES`."""
         pooled = candidate.pooled
         hash_ = pooled.transaction.hash

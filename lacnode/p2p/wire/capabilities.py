@@ -54,7 +54,8 @@ class CapabilityTable:
     @classmethod
     def negotiate(cls, ours: Iterable[Capability], theirs: Iterable[Capability]) -> "CapabilityTable":
         """Return the table with the highest shared version of each protocol. Protocols come in the byte order of their
-        names: `IBF` before `eth`. `theirs` may hold unknown protocols. ValueError if `ours` holds one."""
+        names: `IBF` before `eth`. `theirs` may hold unknown protocols. ValueError if a shared protocol is unknown to
+        this node (`Capability.message_space`)."""
         highest: dict[str, Capability] = {}
         # Each side lists every version that it speaks, so only equal versions are shared.
         for capability in set(ours) & set(theirs):

@@ -104,7 +104,8 @@ class FrameCodec:
         """Decides which messages are kept. Of another message, only the MAC is checked."""
 
     def enable_snappy(self) -> None:
-        """Compress from the next message on. Both sides do so if the Hellos have version 5 or above."""
+        """Compress from the next message on. Both sides do so if the Hellos have version 5 or above. If the first
+        message of the other side is not Snappy all the same, this is undone for both directions."""
         self.compression = Compression.UNPROVEN
 
     def encode(self, message_id: int, body: bytes) -> bytes:
