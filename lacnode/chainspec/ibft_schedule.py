@@ -6,8 +6,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class IbftParameters:
-    """The parameters at one height. Times are in milliseconds, `epoch_length` is in blocks, the reward is in wei, and
-    limits are messages or heights.
+    """The parameters at one height. Times are in milliseconds, `epoch_length` is in blocks, and the reward is in wei.
+
+    The limits are numbers of consensus messages: those that wait of one validator (`message_queue_limit`), relayed ones
+    and received ones that are remembered (`gossiped_history_limit`, `duplicate_message_limit`), and kept ones for later
+    heights (`future_messages_limit`). `future_messages_max_distance` is the number of such heights.
 
     `mining_beneficiary` (20 bytes) receives the fees and the reward, and is the result of COINBASE. None means the
     block's coinbase. `validator_contract` is the address (20 bytes) of the contract that names the validators of a

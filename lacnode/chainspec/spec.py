@@ -112,7 +112,8 @@ class DevnetRules:
 
 @dataclass(frozen=True, slots=True)
 class ChainSpec:
-    """A parsed genesis file. `goquorum` is None if it is not that of a GoQuorum network.
+    """A parsed genesis file. `goquorum` is None if it is not that of a GoQuorum network. `zero_base_fee`: the file says
+    `zeroBaseFee`.
 
     `contract_size_limit` is in bytes, None for the limit of the fork. `evm_stack_size` is in words of 32 bytes. `ibft`
     has the parameters of every protocol by height. `config_document` is the object `config` as written. `warnings` are

@@ -99,7 +99,8 @@ class CallRequest:
 
     Addresses have 20 bytes. `to` is None for a creation. `gas` is in gas units, None for the gas limit of the block.
     `value` and prices are in wei. A price is None if the caller names none. `nonce` None stands for the sender's next
-    nonce. A later nonce is allowed. `chain_id` counts if the call is of a type later than 0. With
+    nonce. A later nonce is allowed. `chain_id` counts if the call is of a type later than 0. `overrides` are values of
+    accounts that this call alone sees. With
     `allow_exceeding_balance` the sender pays no gas and the prices do not count, but it must own `value`. `deadline` is
     on the monotonic clock, in seconds. None bounds the call by its gas alone.
     """

@@ -126,7 +126,8 @@ def gas_used_and_before_refund(transaction: EvmTransaction, computation: Any, fo
 @dataclass(frozen=True, slots=True)
 class BlockStart:
     """What a block is executed on: the rules in `spec`, the states in `store`, the state root of the parent (32 bytes),
-    and the environment in `header`. Cancelling `budget` stops the executions of the block."""
+    and the environment in `header`. `ancestor_hash` gives the hashes for BLOCKHASH. Cancelling `budget` stops the
+    executions of the block."""
 
     spec: ChainSpec
     store: NodeStore

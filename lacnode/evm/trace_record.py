@@ -107,8 +107,9 @@ class TracedStep:
 
     `recipient` (20 bytes, whose storage is used), `value` (wei) and `input` are those of the call that the step belongs
     to. `refund` is the refund of the transaction so far, in gas units. `memory_size` is the length of the memory in bytes
-    before the step, `return_data` what the call before returned, and `output` what the call of this step has returned so
-    far. `revert_reason` is the output of REVERT, None for every other instruction.
+    before the step. `return_data` is what the last inner call returned, empty where the step begins a call. `output` is
+    what the call that the step belongs to has returned so far. `revert_reason` is the output of REVERT, None for every
+    other instruction.
     """
 
     __slots__ = (

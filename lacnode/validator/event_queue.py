@@ -83,7 +83,7 @@ class ConsensusEventQueue:
         """Until when each validator has used up its share, by the clock of the event loop."""
         self._not_empty = trio.Event()
         self.refused = 0
-        """Messages refused because a lane was full, since the start."""
+        """Messages refused since the start, because the lane of the peer was full or the peer had no lane."""
 
     def set_senders(self, senders: Iterable[bytes]) -> None:
         """From now on only the peers at these addresses (20 bytes) have a queue. The messages of other peers are

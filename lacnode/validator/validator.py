@@ -161,7 +161,8 @@ class Validator:
 
     @property
     def refused_messages(self) -> int:
-        """Messages that were dropped because a queue was full, since the start."""
+        """Messages of peers that were dropped since the start, because the queue of the peer was full or the peer had
+        no queue."""
         return self._intake.refused
 
     def hold_back_heads(self, importing: bool) -> None:

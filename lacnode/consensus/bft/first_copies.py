@@ -31,8 +31,9 @@ class FirstCopies:
         self._altered.clear()
 
     def was_read(self, author: bytes, payload_hash: bytes, may_be_altered: bool) -> bool:
-        """Return True if a message with this payload was read before, and so nothing is to be learnt from the present
-        copy. Any peer may have delivered it. `author` has 20 bytes, and `payload_hash` is what it signed (32 bytes).
+        """Return True if a message with this payload was read before and has passed its check, so that nothing is to be
+        learnt from the present copy. Any peer may have delivered that message. `author` has 20 bytes, and `payload_hash`
+        is what the author signed (32 bytes).
 
         `may_be_altered`: a peer may have changed the unsigned part of the present copy. Then a message that was noted
         by `record_altered` counts, too."""

@@ -19,8 +19,10 @@ MAX_EARLY_ROUNDS = 8
 
 @dataclass(frozen=True, slots=True)
 class MessageLimits:
-    """Genesis keys `gossipedhistorylimit`, `duplicatemessagelimit`, `futuremessageslimit` (numbers of messages) and
-    `futuremessagesmaxdistance` (a number of heights)."""
+    """How many relayed payloads are remembered (`gossiped_history`), how many received messages are remembered
+    (`duplicate_messages`), how many messages for later heights are kept (`future_messages`), and for how many heights above
+    the current one (`future_distance`). The genesis has the keys `gossipedhistorylimit`, `duplicatemessagelimit`,
+    `futuremessageslimit` and `futuremessagesmaxdistance`."""
 
     gossiped_history: int = 1000
     duplicate_messages: int = 100
