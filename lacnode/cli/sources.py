@@ -45,9 +45,11 @@ class Settings:
 
 def parse_command_line(arguments: Sequence[str], commands: Collection[str] = ()) -> tuple[dict[str, str], list[str]]:
     """Return the options (name to text) in front of the first word that is no option, and the words from this one on.
-    UsageError with status 2 for an unknown option, for one without its value, and for one that is given twice.
+    UsageError with status 2 for an unknown option, for one without its value, and for one that is given twice and is no
+    list.
 
-    A list may be followed by several words. It ends at the next option or at one of `commands`.
+    A list may be followed by several words. It ends at the next option or at one of `commands`. Lists of one option are
+    joined.
     """
     found: dict[str, str] = {}
     position = 0
@@ -233,8 +235,8 @@ COMMAND_LINE_ONLY = ("reset-signing-state",)
 
 def collect_settings(command_line: Mapping[str, str], environment: Mapping[str, str]) -> Settings:
     """Return every option that is set in any source. The command line wins over the environment, that over the TOML
-    file, and that over the profile. UsageError for a value or a file that cannot be used.
-    """
+    file, and that over the profile. Lists of several sources are not joined. UsageError for a value or a file that
+    cannot be used, and for an option of `COMMAND_LINE_ONLY` in another source."""
     settings = Settings(opentelemetry=opentelemetry_variables(environment))
     # The order of these calls is the precedence: `_put` leaves alone what an earlier source has set.
     _put(settings, command_line, 2, "")

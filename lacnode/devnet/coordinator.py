@@ -67,8 +67,8 @@ class Coordinator:
     # -- calls of the endpoint -----------------------------------------------------------------------------------
 
     async def mine(self, count: int = 1, interval_seconds: int = 1, timestamp: int | None = None) -> None:
-        """Make `count` blocks, at least `interval_seconds` apart on the devnet's clock. The first has `timestamp` (Unix
-        seconds), the one of `set_next_timestamp` or the clock's if it is None. DevnetError if that is not possible."""
+        """Make `count` blocks, at least `interval_seconds` apart by the devnet's clock. The first has `timestamp` (Unix
+        seconds). None stands for that of `set_next_timestamp`, else the clock's. DevnetError if it is not possible."""
         if not 0 <= count <= MAX_MINED_BLOCKS:
             raise DevnetError(f"one call makes at most {MAX_MINED_BLOCKS} blocks, not {count}")
         async with self._holding() as (nodes, head):
@@ -119,7 +119,7 @@ class Coordinator:
     async def revert(self, id_: int) -> bool:
         """Take all nodes back to the snapshot, and forget it with the later ones. Return True, or False if there is
         none with this id. DevnetError, and nothing has changed, if a node is paused, does not stop, or has a peer of
-        another network. DevnetError also if a node does not come back."""
+        another network. DevnetError also if one does not come back."""
         async with self._lock:
             snapshot = self.snapshots.find(id_)
             if snapshot is None:

@@ -24,8 +24,8 @@ WIDE_COLUMNS = 132
 @dataclass(frozen=True, slots=True)
 class NodeRow:
     """The state of one node (`down`, `paused`, `starting` or `up`) and its answers. `role` is `validator` or None.
-    `pending` is the number of pooled transactions. All answers are None while it does not answer.
-    """
+    `pending` is the number of pooled transactions, and `engine` the name of the EVM. All answers are None while it does
+    not answer."""
 
     node: DevnetNode
     state: str

@@ -1,4 +1,4 @@
-"""One query while it is answered: the chain that it reads, and the limits of its time and its size."""
+"""What the fields of one query share: the chain that it reads, and the limits of its time and its size."""
 
 import time
 from collections.abc import Callable, Sequence

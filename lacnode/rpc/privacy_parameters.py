@@ -24,9 +24,11 @@ def privacy_controller(services: RpcServices) -> PrivacyController:
 
 def check_member(controller: PrivacyController, group: bytes, number: int | None = None) -> None:
     """Check that the tenant of `controller` is a member of the group (32 bytes) after block `number`, or after the head
-    if it is None. Without tenants every caller passes.
+    if it is None. Without tenants every caller passes. Every tenant passes for a flexible group that does not exist
+    yet.
 
     RpcError "Unauthorized" if the tenant is no member, or if the manager does not know the group or does not answer.
+    CallLimitExceededError if a flexible group's contract does not answer in time.
     """
     try:
         may_see_group = controller.may_see_group(group, number)

@@ -109,9 +109,9 @@ LOG_LEVELS = ("OFF", "ERROR", "WARN", "INFO", "DEBUG", "TRACE", "ALL")
 
 
 def admin_changeLogLevel(services: RpcServices, params: Params) -> object:
-    """Change the log level of all loggers, or of those with the given names (such as `rpc`, `p2p`, `consensus`).
-    `params` are one of `LOG_LEVELS` and, if wanted, an array of names. Return None. RpcError if a parameter is wrong.
-    Then nothing changes."""
+    """Change the log level of the loggers with the given names (such as `rpc`, `p2p`, `consensus`), which then have
+    levels of their own, or of all loggers that have none of their own. `params` are one of `LOG_LEVELS` and, if wanted,
+    an array of names. Return None. RpcError if a parameter is wrong. Then nothing changes."""
     # Everything is checked before the first logger changes. A refused call changes nothing.
     level = parse_text(required(params, 0, "log level"), "log level")
     if level not in LOG_LEVELS:

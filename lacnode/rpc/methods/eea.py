@@ -30,7 +30,8 @@ def eea_sendRawTransaction(services: RpcServices, params: Params) -> object:
     transaction with the key of the payload. Return the marker's hash as 0x-hexadecimal. It may wait for the manager.
 
     RpcError if privacy is off, this node takes no transactions, the transaction or its marker is rejected, or the
-    manager does not store the payload.
+    manager does not store the payload. If the marker is rejected, the members have the payload already.
+    CallLimitExceededError if a flexible group's contract does not answer in time.
     """
     if not services.node.accepts_transactions:
         raise observer_refuses()
@@ -47,7 +48,8 @@ def priv_distributeRawTransaction(services: RpcServices, params: Params) -> obje
     no marker (a public transaction with the key of the payload). Return the data of the marker that the caller makes,
     as 0x-hexadecimal: the key of the payload (32 bytes), and a second key if members are added to a flexible group.
 
-    RpcError if privacy is off, this node takes no transactions, or the transaction is refused.
+    RpcError if privacy is off, this node takes no transactions, or the transaction is refused. CallLimitExceededError
+    if a flexible group's contract does not answer in time.
     """
     if not services.node.accepts_transactions:
         raise observer_refuses()
@@ -63,7 +65,9 @@ def priv_getEeaTransactionCount(services: RpcServices, params: Params) -> object
     """Return the next nonce of an account in the group of `privateFrom` and `privateFor`, as a 0x quantity. `params`
     are the address, a key in base64, and an array of keys in base64.
 
-    RpcError if privacy is off, a parameter does not fit, or `privateFrom` is not the key of this node or of the caller.
+    It may wait a short time for the execution. Transactions that wait for a block do not count. RpcError if privacy is
+    off, a parameter does not fit, or `privateFrom` is not the key of this node, or of the caller if tenants share the
+    node.
     """
     controller = privacy_controller(services)
     sender = parse_address(required(params, 0, "address"))

@@ -178,10 +178,12 @@ def lac_retryPrivatePayloads(services: RpcServices, params: Params) -> object:
 
 
 def lac_whyPrivateTransactionIgnored(services: RpcServices, params: Params) -> object:
-    """Return a sentence that says why the private transaction of a marker is ignored, though this node's key can read
-    it. None if it is not ignored, or is unknown. `params` is the marker's hash.
+    """Return a sentence that says why the private transaction of a marker is not executed: it does not belong to its
+    group. None if it belongs to its group, if no block has the marker, or if the caller's key cannot read the payload.
+    `params` is the marker's hash.
 
-    RpcError if privacy is off, and "Internal error" if the payload cannot be read now.
+    RpcError if privacy is off, and "Internal error" if the manager does not give the payload or the payload is no
+    private transaction.
     """
     hash_ = parse_hash32(required(params, 0, "transaction hash"), "transaction hash")
     try:

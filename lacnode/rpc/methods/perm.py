@@ -73,41 +73,50 @@ def _changed(change: Callable[[list[str]], None], texts: list[str], messages: di
 
 
 def add_accounts(services: RpcServices, params: Params) -> object:
-    """`perm_addAccountsToAllowlist`: append accounts to the file and to the rules. Return "Success". RpcError with
-    Besu's text if the list is off or the change is not possible (`AccountAllowlist.add`)."""
+    """`perm_addAccountsToAllowlist`: append accounts to the file and to the rules, all or none. Return "Success".
+    RpcError with Besu's text if the list is off or the change is not possible (`AccountAllowlist.add`). Nothing has
+    changed then, except after Besu's error about a file that is out of sync: the rules have changed, and the file has
+    not."""
     # The parameters are checked before the list. This order holds for all four methods.
     texts = _texts(params)
     return _changed(_accounts(services).add, texts, _ACCOUNT_ERRORS)
 
 
 def remove_accounts(services: RpcServices, params: Params) -> object:
-    """`perm_removeAccountsFromAllowlist`: remove accounts from the file and from the rules. Return "Success". RpcError
-    with Besu's text if the list is off or the change is not possible (`AccountAllowlist.remove`)."""
+    """`perm_removeAccountsFromAllowlist`: remove accounts from the file and from the rules, all or none. Return
+    "Success". RpcError with Besu's text if the list is off or the change is not possible (`AccountAllowlist.remove`).
+    Nothing has changed then, except after Besu's error about a file that is out of sync: the rules have changed, and
+    the file has not."""
     texts = _texts(params)
     return _changed(_accounts(services).remove, texts, _ACCOUNT_ERRORS)
 
 
 def get_accounts(services: RpcServices, params: Params) -> object:
-    """`perm_getAccountsAllowlist`: the accounts (0x-hexadecimal) in the order of the file. RpcError if the list is off."""
+    """`perm_getAccountsAllowlist`: the accounts of the list (0x-hexadecimal), in its order. RpcError if the list is
+    off."""
     return list(_accounts(services).entries)
 
 
 def add_nodes(services: RpcServices, params: Params) -> object:
-    """`perm_addNodesToAllowlist`: append enode URLs to the file and to the rules. Return "Success". RpcError with
-    Besu's text if the list or P2P is off, or the change is not possible (`NodeAllowlist.add`)."""
+    """`perm_addNodesToAllowlist`: append enode URLs to the file and to the rules, all or none. Return "Success".
+    RpcError with Besu's text if the list or P2P is off, or the change is not possible (`NodeAllowlist.add`). Nothing
+    has changed then, except after Besu's error about a file that is out of sync: the rules have changed, and the file
+    has not."""
     texts = _texts(params)
     return _changed(_nodes(services).add, texts, _NODE_ERRORS)
 
 
 def remove_nodes(services: RpcServices, params: Params) -> object:
-    """`perm_removeNodesFromAllowlist`: remove enode URLs from the file and from the rules. Return "Success". RpcError
-    with Besu's text if the list or P2P is off, or the change is not possible (`NodeAllowlist.remove`)."""
+    """`perm_removeNodesFromAllowlist`: remove enode URLs from the file and from the rules, all or none. Return
+    "Success". RpcError with Besu's text if the list or P2P is off, or the change is not possible
+    (`NodeAllowlist.remove`). Nothing has changed then, except after Besu's error about a file that is out of sync: the
+    rules have changed, and the file has not."""
     texts = _texts(params)
     return _changed(_nodes(services).remove, texts, _NODE_ERRORS)
 
 
 def get_nodes(services: RpcServices, params: Params) -> object:
-    """`perm_getNodesAllowlist`: the enode URLs in the order of the file. RpcError if the list or P2P is off."""
+    """`perm_getNodesAllowlist`: the enode URLs of the list, in its order. RpcError if the list or P2P is off."""
     return [str(node) for node in _nodes(services).entries]
 
 

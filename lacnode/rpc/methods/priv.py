@@ -243,7 +243,8 @@ def _receipt(found: FoundPrivateTransaction, receipt: PrivateReceipt, executed: 
 
 def priv_getTransactionCount(services: RpcServices, params: Params) -> object:
     """Return the next nonce of an account in a group, as a 0x quantity. `params` are the address and the group's id in
-    base64. RpcError if privacy is off, a parameter does not fit, or the caller is no member of the group."""
+    base64. It may wait a short time for the execution. Transactions that wait for a block do not count. RpcError if
+    privacy is off, a parameter does not fit, or the caller is no member of the group."""
     controller = privacy_controller(services)
     sender = parse_address(required(params, 0, "address"))
     group = required(params, 1, "privacyGroupId")
@@ -283,7 +284,7 @@ def priv_getCode(services: RpcServices, params: Params) -> object:
 def priv_call(services: RpcServices, params: Params) -> object:
     """Return the `ReadCall` that a reader answers with the output (0x-hexadecimal) of a call on a group's state after a
     block. None if there is no such block. `params` are the group's id in base64, the call object and the block (number
-    or tag).
+    or tag). It may wait a short time for the execution.
 
     RpcError if privacy is off, a parameter does not fit, the caller was no member after that block, the call has no
     `to`, or it has a value.
