@@ -11,10 +11,10 @@ NOT_FOUND = frozenset(("EnclavePayloadNotFound", "EnclaveKeysCannotDecryptPayloa
 UNMAPPED = "0x000000F"
 
 
-def error_response(error: EnclaveError, not_found: int = 500) -> Response:
-    """Return the response for `error`: JSON with its code. The status is `not_found` for the codes in `NOT_FOUND`, and
-    500 for all others."""
-    return _response(not_found if error.code in NOT_FOUND else 500, error.code)
+def error_response(error: EnclaveError, not_found_status: int = 500) -> Response:
+    """Return the response for `error`: JSON with its code. The status is `not_found_status` for the codes in
+    `NOT_FOUND`, and 500 for all others."""
+    return _response(not_found_status if error.code in NOT_FOUND else 500, error.code)
 
 
 def store_failure_response() -> Response:

@@ -26,7 +26,7 @@ def record_successful_marker(
     first one in the chain is kept.
 
     `place_key` is the key of the marker's place (12 bytes), `marker_hash` has 32 bytes. `facts` are those of
-    `KnownPayload.encode`, empty if there are none. They are added to a record without facts.
+    `PayloadFacts.encode`, empty if there are none. They are added to a record without facts.
     """
     # A rebuild may find an earlier marker than the stored one. The earliest one in the chain counts.
     before, value = batch.get(FIRST_MARKERS_TABLE, payload_key), place_key + marker_hash
@@ -54,7 +54,7 @@ def place_key_and_hash_of_first_success(snapshot: Snapshot, payload_key: bytes) 
 
 
 def read_encoded_facts(snapshot: Snapshot, payload_key: bytes) -> bytes:
-    """Return the facts of the executed payload `payload_key` (32 bytes) as `KnownPayload.encode` made them. Empty if no
+    """Return the facts of the executed payload `payload_key` (32 bytes) as `PayloadFacts.encode` made them. Empty if no
     transaction of the payload succeeded, or if an earlier version of lacnode executed it."""
     return (snapshot.get(FIRST_MARKERS_TABLE, payload_key) or b"")[_PLACE_BYTES + _HASH_BYTES :]
 

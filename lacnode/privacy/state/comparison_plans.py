@@ -14,15 +14,15 @@ MAX_PLANNED_GROUPS = 10_000
 """The largest number of groups with a time for the next comparison. Above it, those whose members do not answer are dropped.
 """
 
-Shape = tuple[int, int]
-"""The state of a group when it is planned: its revision and the last block that changed it."""
+LastChange = tuple[int, int]
+"""The revision of a group and the number of the last block that changed its state."""
 
 
 @dataclass(slots=True)
 class _Plan:
-    """When a group is to be compared (monotonic seconds). `shape` is the group's state at the time of planning."""
+    """When a group is to be compared (monotonic seconds). `last_change` is that of the time of planning."""
 
-    shape: Shape
+    last_change: LastChange
     due: float
     asked: float
     tries: int = 0
@@ -37,15 +37,17 @@ class ComparisonPlans:
         self._lock = threading.Lock()
         self._plans: dict[bytes, _Plan] = {}
 
-    def plan_and_find_due(self, shapes: Mapping[bytes, Shape]) -> list[bytes]:
-        """Plan the groups in `shapes`: a new group at once, a changed one soon. `shapes` has for each group id (32
-        bytes) its revision and the number of the last block that changed it. Return the ids of all planned groups to
-        compare now, the one that has waited longest first. Above `MAX_PLANNED_GROUPS` the groups whose members do not
-        answer are dropped."""
+    def plan_and_find_due(self, last_changes: Mapping[bytes, LastChange]) -> list[bytes]:
+        """Plan the groups in `last_changes`, by group id (32 bytes): a new group at once, a changed one soon. Return
+        the ids of all planned groups to compare now, the one that has waited longest first. Above `MAX_PLANNED_GROUPS`
+        the groups whose members do not answer are dropped.
+
+        A `LastChange` is the revision of a group and the number of the last block that changed its state.
+        """
         with self._lock:
             now = self._clock()
-            for group_id, shape in shapes.items():
-                self._plan(group_id, shape, now)
+            for group_id, last_change in last_changes.items():
+                self._plan(group_id, last_change, now)
             self._forget()
             # The longest wait comes first, so that no group is left out when there are many.
             due = sorted((plan.due, group_id) for group_id, plan in self._plans.items() if plan.due <= now)
@@ -57,14 +59,14 @@ class ComparisonPlans:
             kept = sorted(self._plans.items(), key=lambda entry: (entry[1].tries, entry[1].due))
             self._plans = dict(kept[: MAX_PLANNED_GROUPS - MAX_PLANNED_GROUPS // 10])
 
-    def _plan(self, group_id: bytes, shape: Shape, now: float) -> None:
+    def _plan(self, group_id: bytes, last_change: LastChange, now: float) -> None:
         plan = self._plans.get(group_id)
         if plan is None:
-            self._plans[group_id] = _Plan(shape, now, now - MIN_COMPARE_INTERVAL_SECONDS)
+            self._plans[group_id] = _Plan(last_change, now, now - MIN_COMPARE_INTERVAL_SECONDS)
         # A changed group is compared soon, but not after every block: its members may need a moment to execute it.
-        elif plan.shape != shape:
+        elif plan.last_change != last_change:
             soon = max(now, plan.asked + MIN_COMPARE_INTERVAL_SECONDS)
-            plan.shape, plan.due, plan.tries = shape, min(plan.due, soon), 0
+            plan.last_change, plan.due, plan.tries = last_change, min(plan.due, soon), 0
 
     def bring_forward(self, group_id: bytes) -> None:
         """Bring the next comparison of the group `group_id` (32 bytes) forward, because a member asked. It stays at

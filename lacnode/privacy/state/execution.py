@@ -25,7 +25,7 @@ from lacnode.privacy.state.executed_payloads import ExecutedPayloads
 from lacnode.privacy.state.flexible.contract_answers import ContractAnswers
 from lacnode.privacy.state.flexible.group_contract_queries import QUERY_GAS_PRICE_WEI, Ask, ask_members, ask_refusal
 from lacnode.privacy.state.group_genesis import GroupGenesis
-from lacnode.privacy.state.known_payloads import KnownPayload, KnownPayloads
+from lacnode.privacy.state.known_payloads import KnownPayloadFacts, PayloadFacts
 from lacnode.privacy.state.privacy_marker import PROXY_ADDRESS, read_payload_key
 from lacnode.privacy.state.private_records import MarkerRoot, PrivateReceipt, PrivateStatus
 from lacnode.privacy.state.private_store import MarkerPlace, StoredMarker
@@ -67,7 +67,7 @@ class UnreadTask:
     """
 
     index: int
-    known: KnownPayload | None
+    known: PayloadFacts | None
     is_decided_by_nonce: bool
     read: Callable[[], PrivateTask | None]
 
@@ -87,7 +87,7 @@ class PrivateBlockExecutor:
         root_of: Callable[[bytes], bytes],
         chain_id: int,
         genesis: GroupGenesis,
-        known: KnownPayloads,
+        known: KnownPayloadFacts,
         answers: ContractAnswers,
         executed: ExecutedPayloads,
     ) -> None:
@@ -209,7 +209,7 @@ class PrivateBlockExecutor:
             records.refused.append(marker.hash)
             self._note(records, task.group_id, task.index, marker)
             return
-        known: KnownPayload | None = None
+        known: PayloadFacts | None = None
         try:
             # The signature is verified here, once. Its account and nonce are kept as facts for later markers of the
             # payload.
@@ -249,12 +249,12 @@ class PrivateBlockExecutor:
         if not task.is_from_history and self._executed.includes(read_payload_key(marker), task.group_id):
             raise _AlreadyExecutedError
 
-    def _known_of(self, task: PrivateTask, marker: Transaction, message: PrivateMessage) -> KnownPayload | None:
+    def _known_of(self, task: PrivateTask, marker: Transaction, message: PrivateMessage) -> PayloadFacts | None:
         """Return the facts about the marker's payload from now on, None for a transaction from a group history."""
         if task.is_from_history:
             return None
         self._known.record_signature(read_payload_key(marker), message.sender, message.nonce)
-        return KnownPayload(task.group_id, task.private.private_from, message.sender, message.nonce)
+        return PayloadFacts(task.group_id, task.private.private_from, message.sender, message.nonce)
 
     def _note(
         self,
@@ -263,7 +263,7 @@ class PrivateBlockExecutor:
         index: int,
         marker: Transaction,
         ahead: tuple[bytes, int] | None = None,
-        known: KnownPayload | None = None,
+        known: PayloadFacts | None = None,
     ) -> None:
         stored = StoredMarker(MarkerPlace(records.number, index), marker.hash, read_payload_key(marker), ahead, known)
         records.markers.setdefault(group_id, []).append(stored)

@@ -18,9 +18,9 @@ _ENCODED_BYTES = 32 + 32 + 20 + 8
 
 
 @dataclass(frozen=True, slots=True)
-class KnownPayload:
-    """The group and the sender's key of a payload (32 bytes each), and the account (20 bytes) and nonce of its private
-    transaction.
+class PayloadFacts:
+    """What is kept of a payload that was read: its group and the key of its sender (32 bytes each), and the account (20
+    bytes) and nonce of its private transaction. The content is not kept.
 
     `account` is empty if the signature was not verified yet. The nonce counts only with an account.
     """
@@ -35,21 +35,21 @@ class KnownPayload:
         return self.group_id + self.private_from + self.account + self.nonce.to_bytes(8)
 
     @classmethod
-    def decode(cls, data: bytes) -> "KnownPayload":
+    def decode(cls, data: bytes) -> "PayloadFacts":
         """Decode what `encode` made of facts with an account. Other lengths are not checked and give wrong facts."""
         return cls(data[:32], data[32:64], data[64:84], int.from_bytes(data[84:]))
 
 
-class KnownPayloads:
+class KnownPayloadFacts:
     """The facts about payloads that were read before: in memory, and in the database if they were executed. Safe to use
     from any thread."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._lock = threading.Lock()
-        self._remembered: dict[bytes, KnownPayload] = {}
+        self._remembered: dict[bytes, PayloadFacts] = {}
 
-    def find(self, payload_key: bytes) -> KnownPayload | None:
+    def find(self, payload_key: bytes) -> PayloadFacts | None:
         """Return the facts of the payload `payload_key` (32 bytes). None if it was not read, or not lately and without
         success."""
         with self._lock:
@@ -60,7 +60,7 @@ class KnownPayloads:
         with self._database.read() as snapshot:
             facts = read_encoded_facts(snapshot, payload_key)
         # Rows of earlier versions have no facts. Then only the memory can help.
-        return KnownPayload.decode(facts) if len(facts) == _ENCODED_BYTES else known
+        return PayloadFacts.decode(facts) if len(facts) == _ENCODED_BYTES else known
 
     def record_read(self, payload_key: bytes, group_id: bytes, private_from: bytes) -> None:
         """Record in memory that the payload `payload_key` was read and belongs to this group, with the key of its
@@ -68,7 +68,7 @@ class KnownPayloads:
         with self._lock:
             # Complete facts must not be replaced by facts without an account.
             if payload_key not in self._remembered:
-                self._remember(payload_key, KnownPayload(group_id, private_from))
+                self._remember(payload_key, PayloadFacts(group_id, private_from))
 
     def record_signature(self, payload_key: bytes, account: bytes, nonce: int) -> None:
         """Record in memory the account (20 bytes) and the nonce of the private transaction in the payload `payload_key`
@@ -78,7 +78,7 @@ class KnownPayloads:
             if known is not None:
                 self._remember(payload_key, replace(known, account=account, nonce=nonce))
 
-    def _remember(self, payload_key: bytes, known: KnownPayload) -> None:
+    def _remember(self, payload_key: bytes, known: PayloadFacts) -> None:
         # Removed and added again: the order is by the last use, and the oldest fact is dropped.
         self._remembered.pop(payload_key, None)
         self._remembered[payload_key] = known

@@ -191,7 +191,7 @@ class LongExecution:
 
     def _try_again(self, long: LongPrivateTransaction) -> None:
         """Record a try that did not end in its time. The sender is punctual no more."""
-        known = self._processor.reader.known_payload_of(self._rebuilding.read_marker(long.place))
+        known = self._processor.reader.known_facts_of(self._rebuilding.read_marker(long.place))
         with self._context.database.write() as batch:
             LongTransactionWriter(batch).add(long.with_one_more_try())
             if known is not None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from lacnode.primitives.transaction import Transaction
 from lacnode.privacy.state.execution import PrivateTask, UnreadTask
-from lacnode.privacy.state.known_payloads import KnownPayload, KnownPayloads
+from lacnode.privacy.state.known_payloads import KnownPayloadFacts, PayloadFacts
 from lacnode.privacy.state.privacy_context import PrivacyContext
 from lacnode.privacy.state.privacy_marker import GroupMode, read_payload_key
 from lacnode.privacy.state.private_payloads import UnusablePayloadError, load_private_task
@@ -19,20 +19,20 @@ class PayloadReader:
 
     def __init__(self, context: PrivacyContext) -> None:
         self._context = context
-        self.known = KnownPayloads(context.database)
+        self.known = KnownPayloadFacts(context.database)
         self._quota = PrivateStateQuota(context)
         self._recent = RecentTaskCache()
         self._useless = UselessPayloads()
 
-    def known_payload_of(self, marker: Transaction) -> KnownPayload | None:
-        """Return the facts about the payload of `marker`. None if it was not read before, or not lately and without
-        success. Nothing is read from the manager."""
+    def known_facts_of(self, marker: Transaction) -> PayloadFacts | None:
+        """Return the facts about the payload of `marker`. None if the payload was not read before, or not lately and
+        without success. Nothing is read from the manager."""
         return self.known.find(read_payload_key(marker))
 
     def unread_task(self, marker: Transaction, index: int, read: Callable[[], PrivateTask | None]) -> UnreadTask:
         """Return a task for the marker at `index` of its block, with the facts that are known about its payload. The
         payload is not read now: the task calls `read` when it is executed."""
-        return UnreadTask(index, self.known_payload_of(marker), self._context.mode is GroupMode.OFFCHAIN, read)
+        return UnreadTask(index, self.known_facts_of(marker), self._context.mode is GroupMode.OFFCHAIN, read)
 
     def read_task(self, marker: Transaction, index: int, *, admitted: bool = False) -> PrivateTask:
         """Read the payload of the marker at `index` of its block, keep its facts, and return it as a task. A payload

@@ -180,7 +180,7 @@ class PayloadRepair:
         # The slice is asked for before the payload is read. A payload of 15 MB takes a fifth of a second to read.
         slices, known = (
             self._processor.create_slices(is_behind=False),
-            self._processor.reader.known_payload_of(transaction),
+            self._processor.reader.known_facts_of(transaction),
         )
         if known is not None:
             late = _LatePayload(marker, transaction, known.group_id, known.private_from)

@@ -38,7 +38,7 @@ from lacnode.privacy.state.announced_payloads import (
     remove_successful_marker,
 )
 from lacnode.privacy.state.group_rotation import AFTER_GROUP
-from lacnode.privacy.state.known_payloads import KnownPayload
+from lacnode.privacy.state.known_payloads import PayloadFacts
 from lacnode.privacy.state.private_records import MarkerRoot, PrivateReceipt, decode_marker_roots, encode_marker_roots
 from lacnode.storage.database import Batch, Database, Snapshot
 
@@ -82,7 +82,7 @@ class StoredMarker:
     marker_hash: bytes
     payload_key: bytes
     nonce_ahead: tuple[bytes, int] | None = None
-    known: KnownPayload | None = None
+    known: PayloadFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -222,7 +222,7 @@ class PrivateProcessor:
     def _take_over(self, block: Block, index: int, slices: GroupSlices) -> None:
         """Take over the history of a flexible group, within a time slice like all execution."""
         transaction = block.transactions[index]
-        known = self.reader.known_payload_of(transaction)
+        known = self.reader.known_facts_of(transaction)
         if known is not None and not slices.admits(known.group_id, known.private_from):
             return
         started, before = slices.slices.clock(), slices.slices.recently_lost_seconds()

@@ -12,7 +12,7 @@ from lacnode.primitives.block import Block
 from lacnode.privacy.state.block_records import BlockRecords
 from lacnode.privacy.state.execution import PrivateBlockExecutor, PrivateTask, UnreadTask
 from lacnode.privacy.state.group_failures import GroupFailures
-from lacnode.privacy.state.known_payloads import KnownPayload
+from lacnode.privacy.state.known_payloads import PayloadFacts
 from lacnode.privacy.state.long_private_transactions import LongPrivateTransaction
 from lacnode.privacy.state.private_store import MarkerPlace
 from lacnode.privacy.state.public_block import PublicBlockExecution
@@ -74,7 +74,7 @@ class SlicedExecution:
         before, started = len(records.roots.get(group_id, ())), slices.slices.clock()
         ends = slices.admits(group_id, private_from) and self._ends_in_slice(records, public, task)
         if not ends:
-            self._wait(records, public, task.index, KnownPayload(group_id, private_from))
+            self._wait(records, public, task.index, PayloadFacts(group_id, private_from))
         has_changed = len(records.roots.get(group_id, ())) > before
         # The use is counted for each transaction, also for one that waits. Reading it has cost the time already.
         taken = slices.slices.clock() - started
@@ -82,7 +82,7 @@ class SlicedExecution:
         if has_changed:
             records.punctual_senders.add(private_from)
 
-    def _wait(self, records: BlockRecords, public: PublicBlockExecution, index: int, known: KnownPayload) -> None:
+    def _wait(self, records: BlockRecords, public: PublicBlockExecution, index: int, known: PayloadFacts) -> None:
         slices, marker, private_from = self._slices, public.block.transactions[index], known.private_from
         is_preferred = private_from not in records.slow_senders and slices.prior.is_own_or_punctual_sender(private_from)
         # Only the first one of a group preempts the running try. The later ones change nothing for it.

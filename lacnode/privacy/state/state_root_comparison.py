@@ -20,7 +20,7 @@ from lacnode.privacy.state.comparison_plans import (
     DIVERGED_COMPARE_INTERVAL_SECONDS,
     GROUP_COMPARE_INTERVAL_SECONDS,
     ComparisonPlans,
-    Shape,
+    LastChange,
 )
 from lacnode.privacy.state.execution_progress import BLOCKS_AWAITED
 from lacnode.privacy.state.group_failures import GroupFailures
@@ -178,8 +178,8 @@ class StateRootComparison:
             stored = PrivateStoreReader(snapshot)
             # Not all groups each time: strangers can have hundreds of thousands of them here.
             looked_at = self._rotation.next_entries(stored.group_ids)
-            shapes = dict(_shapes(stored, looked_at, self._context.failures))
-        return self._plans.plan_and_find_due(shapes)[:MAX_STATE_ROOT_QUERIES]
+            last_changes = dict(_last_changes(stored, looked_at, self._context.failures))
+        return self._plans.plan_and_find_due(last_changes)[:MAX_STATE_ROOT_QUERIES]
 
     def _checks(self) -> Iterator[_Check]:
         """Yield the comparisons to make. Groups that are left when the time is over come first the next time."""
@@ -216,7 +216,7 @@ class StateRootComparison:
             # After a restart the node has executed less than before. An agreement before the block of a divergence says
             # nothing about the divergence.
             divided = [divergence.number for divergence in stored.divergences(group_id)]
-            changed = max([_shape(stored, group_id)[1], *divided])
+            changed = max([_last_change(stored, group_id)[1], *divided])
         return _Check(group_id, own, others, _whom(others, marked), question, changed)
 
     def _forget_all_but(self, group_id: bytes, others: Collection[bytes]) -> set[bytes]:
@@ -314,17 +314,17 @@ class StateRootComparison:
             PrivateStoreWriter(batch).delete_divergence(group_id)
 
 
-def _shapes(
+def _last_changes(
     stored: PrivateStoreReader, group_ids: Iterable[bytes], failures: GroupFailures
-) -> Iterator[tuple[bytes, Shape]]:
+) -> Iterator[tuple[bytes, LastChange]]:
     for group_id in group_ids:
         try:
-            yield group_id, _shape(stored, group_id)
+            yield group_id, _last_change(stored, group_id)
         except Exception as error:
             failures.record_or_reraise(group_id, COMPARISON, error)
 
 
-def _shape(stored: PrivateStoreReader, group_id: bytes) -> Shape:
+def _last_change(stored: PrivateStoreReader, group_id: bytes) -> LastChange:
     return stored.revision(group_id), next(stored.changed_blocks_down_to(group_id, 0), 0)
 
 

@@ -12,7 +12,7 @@ from lacnode.evm.budget import ExecutionBudget, ExecutionCancelledError
 from lacnode.primitives.transaction import Transaction
 from lacnode.privacy.state.announced_payloads import is_punctual_sender
 from lacnode.privacy.state.group_statuses import GroupCondition
-from lacnode.privacy.state.known_payloads import KnownPayload, KnownPayloads
+from lacnode.privacy.state.known_payloads import KnownPayloadFacts, PayloadFacts
 from lacnode.privacy.state.long_private_transactions import LongPrivateTransaction, LongTransactionReader
 from lacnode.privacy.state.privacy_marker import PRIVACY_ADDRESS
 from lacnode.privacy.state.private_payloads import ForeignPayloadError, UnusablePayloadError
@@ -91,7 +91,9 @@ class TestUsedUp:
         assert first is not None
         assert first.status is PrivateStatus.SUCCESSFUL
         assert network.b.root(HOSTILE) == network.c.root(HOSTILE)
-        assert KnownPayloads(network.b.node.chain._database).find(key) == KnownPayload(HOSTILE, KEY_C, BOB.address, 0)
+        assert KnownPayloadFacts(network.b.node.chain._database).find(key) == PayloadFacts(
+            HOSTILE, KEY_C, BOB.address, 0
+        )
 
     def test_one_that_came_too_early_is_carried_out_later(self, network: PrivateTestNetwork) -> None:
         """Its nonce is not used up, so it is looked at again each time."""

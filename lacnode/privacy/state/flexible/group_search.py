@@ -134,7 +134,7 @@ class GroupSearch:
             start = entries[-1][0] + AFTER_GROUP
 
     def _own_batches(self) -> Iterator[list[tuple[bytes, bytes]]]:
-        own = self._known.own_groups()
+        own = self._known.own_group_ids()
         for first in range(0, len(own), GROUPS_READ_AT_ONCE):
             with self._context.database.read() as snapshot:
                 entries = self._with_roots(PrivateStoreReader(snapshot), own[first : first + GROUPS_READ_AT_ONCE])

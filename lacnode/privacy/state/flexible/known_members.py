@@ -37,12 +37,12 @@ class KnownMembers:
         return None if known is None else known[0]
 
     def groups(self) -> list[FlexibleGroup]:
-        """Return the groups whose known members are not empty, in the order of their ids."""
+        """Return the groups whose known members are not empty, in the order of their ids. A new list."""
         # The values are copied in one step, because another thread may add some.
         known = list(self._groups.values())
         return sorted((group for _, group in known if group.members), key=lambda group: group.id)
 
-    def own_groups(self) -> list[bytes]:
+    def own_group_ids(self) -> list[bytes]:
         """Return the ids (32 bytes each) of the groups with an own key among the members. The group that is known
         longest comes first."""
         return [group_id for group_id, (_, group) in self._groups.items() if self._is_own(group)]
@@ -81,7 +81,7 @@ class KnownMembers:
     def _drop_groups(self) -> None:
         """Forget the groups that are known longest. Those with an own key are the last ones."""
         excess = len(self._groups) - int(MAX_KNOWN_GROUPS * KEPT_SHARE)
-        for group_id in [*self._foreign(), *self.own_groups()][:excess]:
+        for group_id in [*self._foreign(), *self.own_group_ids()][:excess]:
             self.remove(group_id)
 
     def _foreign(self) -> Iterator[bytes]:
