@@ -23,7 +23,8 @@ class User:
 
 
 class AuthenticationSetupError(Exception):
-    """A file with users or with a token issuer's key cannot be used. The text names the file and what was expected."""
+    """A file with users or with a token issuer's key cannot be used. The text says what is wrong. Some of the texts,
+    which are Besu's, do not name the file."""
 
 
 class LoginRefusedError(Exception):

@@ -59,7 +59,7 @@ end."""
 
 
 class ReaderWorker:
-    """Answers the tasks of one reader process from its own snapshot of the database of `setup`. StorageError if the
+    """Answers each task of one reader process from a new snapshot of the database of `setup`. StorageError if the
     database cannot be opened."""
 
     def __init__(self, setup: ReaderSetup) -> None:
