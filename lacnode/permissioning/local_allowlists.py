@@ -37,7 +37,7 @@ _ACCOUNT = re.compile(r"0x[0-9a-f]{40}", re.ASCII)
 
 class AllowlistProblem(Enum):
     """Why a change of a list failed. The value is a sentence. Only after FILE_SYNC the change is in force, but it is
-    not in the file. After any other problem nothing has changed."""
+    not in the file. After any other problem the list is unchanged."""
 
     EMPTY = "the request names no entry"
     INVALID = "an entry is malformed"
@@ -51,7 +51,7 @@ class AllowlistProblem(Enum):
 
 class AllowlistChangeError(Exception):
     """A change of a list failed. `problem` says why. After FILE_SYNC the change is in force. After any other problem
-    nothing has changed."""
+    the list is unchanged."""
 
     def __init__(self, problem: AllowlistProblem) -> None:
         super().__init__(problem.value)
@@ -92,7 +92,7 @@ class AccountAllowlist:
         """Append all `accounts` (0x-hexadecimal text in any case) to the list, or none of them. Write the list to the
         file.
 
-        AllowlistChangeError with EMPTY, INVALID, DUPLICATED, EXISTING or PERSIST_FAILURE: nothing has changed.
+        AllowlistChangeError with EMPTY, INVALID, DUPLICATED, EXISTING or PERSIST_FAILURE: the list is unchanged.
         AllowlistChangeError with FILE_SYNC: the list has changed, but the file has not.
         """
         added = _checked_accounts(accounts)
@@ -105,7 +105,7 @@ class AccountAllowlist:
         """Remove all `accounts` (0x-hexadecimal text in any case) from the list, or none of them. Write the list to the
         file.
 
-        AllowlistChangeError with EMPTY, INVALID, DUPLICATED, ABSENT or PERSIST_FAILURE: nothing has changed.
+        AllowlistChangeError with EMPTY, INVALID, DUPLICATED, ABSENT or PERSIST_FAILURE: the list is unchanged.
         AllowlistChangeError with FILE_SYNC: the list has changed, but the file has not.
         """
         removed = set(_checked_accounts(accounts))
@@ -225,7 +225,7 @@ class NodeAllowlist:
         """Append all nodes of `urls` (enode URLs) to the list, or none of them. Write the list to the file. DNS may
         take seconds.
 
-        AllowlistChangeError with EMPTY, INVALID, DUPLICATED, EXISTING or PERSIST_FAILURE: nothing has changed.
+        AllowlistChangeError with EMPTY, INVALID, DUPLICATED, EXISTING or PERSIST_FAILURE: the list is unchanged.
         AllowlistChangeError with FILE_SYNC: the list has changed, but the file has not.
         """
         # The names are looked up before the lock is taken. A slow name server must not stop other changes.
@@ -241,8 +241,8 @@ class NodeAllowlist:
         """Remove all nodes of `urls` (enode URLs) from the list, or none of them. Write the list to the file. DNS may
         take seconds.
 
-        AllowlistChangeError with EMPTY, INVALID, DUPLICATED, FIXED_NODE, ABSENT or PERSIST_FAILURE: nothing has
-        changed. AllowlistChangeError with FILE_SYNC: the list has changed, but the file has not.
+        AllowlistChangeError with EMPTY, INVALID, DUPLICATED, FIXED_NODE, ABSENT or PERSIST_FAILURE: the list is
+        unchanged. AllowlistChangeError with FILE_SYNC: the list has changed, but the file has not.
         """
         # The addresses are compared, not the texts. An operator may remove by address a node that was added by name.
         removed = {self._with_address(node) for node in self._checked(urls)}

@@ -128,7 +128,7 @@ class ManagerService:
             may_call=self._policy.permits_url,
         )
         # The quota needs the directory, which says whether a key is known. The store needs the quota.
-        self.quota = Quota(settings.quota, self._is_known, settings.directory)
+        self.quota = Quota(settings.quota, self._is_key_of_called_manager, settings.directory)
         store.set_quota(self.quota)
         self._missing = MissingPayloads()
         self._tessera = self._open_tessera(keys)
@@ -218,8 +218,8 @@ class ManagerService:
         urls = self._settings.tessera_nodes
         return TesseraNodes(keys, urls, self._sender, lambda: self._peers.party_info.url) if urls else None
 
-    def _is_known(self, key: bytes) -> bool:
-        """Return True if a manager named `key` as its own when it was called."""
+    def _is_key_of_called_manager(self, key: bytes) -> bool:
+        """Return True if a manager named `key` (32 bytes) as its own when it was called, or if a Tessera has proven it."""
         return self._peers.is_key_of_called_manager(key) or (
             self._tessera is not None and key in self._tessera.key_urls
         )
@@ -251,7 +251,9 @@ class ManagerService:
         """Ask every manager once for everything, beside the missing payloads. Several of these tasks run."""
         while True:
             # Unconfirmed managers are not asked. A stranger can name thousands of them.
-            known = {key: url for key, url in self.manager.party_info.keys.items() if self._is_known(key)}
+            known = {
+                key: url for key, url in self.manager.party_info.keys.items() if self._is_key_of_called_manager(key)
+            }
             self._full_recovery.set_managers(known)
             try:
                 count = await trio.to_thread.run_sync(self._full_recovery.ask_next, abandon_on_cancel=True)
