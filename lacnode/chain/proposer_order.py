@@ -56,7 +56,7 @@ def _propose_by_text(chain: ExecutableChain, header: BlockHeader, window: int) -
 def _shown_order(chain: ExecutableChain, number: int) -> bool | None:
     """Whether the creator of block `number` proposed by text. None if both orders, or none, give it this round."""
     header, parent = chain.header_at(number), chain.header_at(number - 1)
-    if header is None or parent is None or not chain.protocols.protocol_at(number).can_validate:
+    if header is None or parent is None or not chain.protocols.protocol_at(number).can_be_validator:
         return None
     validators, round_ = chain.validators_after(parent), chain.protocols.extra_data(header).round
     if not validators:

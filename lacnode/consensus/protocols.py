@@ -14,7 +14,7 @@ from lacnode.primitives.rlp import RlpError
 PROTOCOLS: dict[str, BftProtocol] = {protocol.name: protocol for protocol in (IBFT2, QBFT, IBFT1)}
 """Every protocol by its name. The genesis parser uses the same names."""
 
-VALIDATOR_PROTOCOLS = {name: protocol for name, protocol in PROTOCOLS.items() if protocol.can_validate}
+VALIDATOR_PROTOCOLS = {name: protocol for name, protocol in PROTOCOLS.items() if protocol.can_be_validator}
 """The protocols that this node can be a validator of."""
 
 EXTRA_DATA_TYPES: dict[str, BftProtocol] = {"IBFT_EXTRA_DATA": IBFT2, "QBFT_EXTRA_DATA": QBFT}

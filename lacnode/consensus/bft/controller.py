@@ -177,7 +177,10 @@ class BftController:
         self._false_copies.clear()
         early = self._future.pop_for_height(head.header.number + 1)
         # Before the test below: messages of this height must leave the buffer even if this node is not a validator.
-        if self._address not in head.validators or not self._protocols.protocol_at(head.header.number + 1).can_validate:
+        if (
+            self._address not in head.validators
+            or not self._protocols.protocol_at(head.header.number + 1).can_be_validator
+        ):
             self._height = None
             return [StopTimers(), *_no_part(self._address, head)]
         self._height = self._new_height(head)

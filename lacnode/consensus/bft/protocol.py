@@ -107,8 +107,9 @@ class BftProtocol(Protocol):
     `name` is its section in the genesis file. `capability` is the name and the version in devp2p, and `message_space` the
     number of codes. `proposer_prepares`: the proposer sends a prepare like all others, and a quorum of prepares is needed.
     `first_round_waits_for_block`: the timer of round 0 starts when the block is due, not with the height.
-    `checks_ommers_and_nonce`: the header rules cover these two fields. `can_validate`: this node can be a validator of the
-    protocol. Otherwise it only verifies and keeps the blocks. `headers` says where a header has its creator and its vote.
+    `checks_ommers_and_nonce`: the header rules cover these two fields. `can_be_validator`: this node can be a validator of
+    the protocol. Otherwise it only verifies and keeps the blocks. `headers` says where a header has its creator and its
+    vote.
     """
 
     @property
@@ -136,8 +137,8 @@ class BftProtocol(Protocol):
         """Whether the header rules cover the ommers hash and the nonce."""
 
     @property
-    def can_validate(self) -> bool:
-        """Whether this node can be a validator of the protocol."""
+    def can_be_validator(self) -> bool:
+        """Whether this node can be a validator of the protocol. If not, it only verifies and keeps the blocks."""
 
     @property
     def headers(self) -> HeaderForm:

@@ -1,7 +1,7 @@
 """IBFT 1 as the core of consensus sees it. It has headers and no messages: this node takes no part in IBFT 1.
 
-The core does not start a height of a protocol that has `can_validate` off, so nothing asks for messages to send. A message
-that a peer sends is refused.
+The core does not start a height of a protocol that has `can_be_validator` off, so nothing asks for messages to send. A
+message that a peer sends is refused.
 """
 
 from typing import NoReturn, cast
@@ -41,7 +41,7 @@ class Ibft1Protocol:
     # GoQuorum's nodes speak eth/66 beside this sub-protocol. Its messages go to validators only.
     capability = ("istanbul", 100)
     message_space = 0x16
-    can_validate = False
+    can_be_validator = False
     proposer_prepares = True
     first_round_waits_for_block = True
     checks_ommers_and_nonce = True

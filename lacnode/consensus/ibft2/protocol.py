@@ -136,7 +136,7 @@ class Ibft2Protocol:
     proposer_prepares = False
     first_round_waits_for_block = False
     checks_ommers_and_nonce = True
-    can_validate = True
+    can_be_validator = True
     headers = BESU_HEADERS
 
     def __init__(self) -> None:

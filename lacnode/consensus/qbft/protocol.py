@@ -139,7 +139,7 @@ class QbftProtocol:
     proposer_prepares = True
     first_round_waits_for_block = True
     checks_ommers_and_nonce = False
-    can_validate = True
+    can_be_validator = True
     headers = BESU_HEADERS
     codec = QbftCodec()
     justifications = QbftJustificationRules()
