@@ -81,7 +81,6 @@ class ConsensusStatus:
 
 class BftController:
     """The state machine of consensus in the node with the `address` (20 bytes): it gets events and returns effects.
-
     `journal` is read when a height starts. Only the validator writes to it. `protocols` are those of the chain.
     `limits` come from the genesis, None for the defaults."""
 
@@ -236,10 +235,8 @@ class BftController:
     # -- messages ------------------------------------------------------------------------------------------------
 
     def _receive(self, event: MessageReceived, now_ms: int, overdrawn: Collection[bytes]) -> list[Effect]:
-        """Examine a message in steps, from cheap to expensive, and drop it at the first step that fails.
-
-        Only a message that passes all steps is remembered as received: another peer may deliver the same bytes and pass.
-        """
+        """Examine a message in steps, from cheap to expensive, and drop it at the first step that fails. Only a message
+        that passes all steps is remembered as received: another peer may deliver the same bytes and pass."""
         hash_ = keccak256(event.data)
         if self._head is None or hash_ in self._received:
             return []
