@@ -205,8 +205,9 @@ def write_epoch_validators_not_in_header(batch: Batch, number: int, validators: 
 def write_head_block(
     batch: Batch, block: Block, hash_: bytes, receipt_records: tuple[ReceiptRecord, ...], *, has_vote: bool
 ) -> None:
-    """Put all of `block` except its state into `batch`, and make it the head. `hash_` is its on-chain hash (32 bytes).
-    Nothing is checked, not even the parent.
+    """Put `block`, its receipts, its bloom and its entries in the indexes into `batch`, and make it the head. Its state
+    and the validators of an epoch have functions of their own. `hash_` is its on-chain hash (32 bytes). Nothing is
+    checked, not even the parent.
 
     `receipt_records` has one entry for each transaction, in order. `has_vote`: its extra data has a vote.
     """

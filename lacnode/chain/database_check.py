@@ -26,7 +26,8 @@ ProgressListener = Callable[[str, int], None]
 
 @dataclass(frozen=True, slots=True)
 class DamageFinding:
-    """One finding. `place` names the table and the key, or the block. `text` is the fault."""
+    """One fault that a check found. `place` says where: the table and the key, or the block. `text` says what the fault
+    is."""
 
     place: str
     text: str

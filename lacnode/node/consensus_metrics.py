@@ -21,8 +21,9 @@ def consensus_series(
     peers: Callable[[], Sequence[Peer]],
     own_address: bytes,
 ) -> Iterator[MetricSeries]:
-    """Yield the metric series of consensus: validators, quorum, connected validators, rounds and refused messages.
-    `own_address` has 20 bytes."""
+    """Yield the metric series of consensus: validators, quorum, connected validators, whether this node is a validator,
+    rounds, and messages that were dropped because their queue was full. `own_address` is the 20-byte address of this
+    node."""
 
     def validators() -> tuple[bytes, ...]:
         return chain.validators_after(chain.head.header)

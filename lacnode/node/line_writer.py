@@ -28,7 +28,8 @@ LOST = "{} lines of this log could not be written"
 
 
 class LineWriter:
-    """Writes lines to the stream that `stream` gives at that moment. Safe from any thread."""
+    """Writes lines to the stream that `stream` returns at each call of `write`. No caller waits for the output. Safe
+    from any thread."""
 
     def __init__(self, stream: Callable[[], TextIO]) -> None:
         self._stream = stream

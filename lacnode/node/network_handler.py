@@ -58,7 +58,8 @@ class NodeNetworkHandler:
         return self._blocks.wants_block_body(peer, header)
 
     def block_received(self, peer: Peer, block: Block) -> None:
-        """Queue a whole block that `peer` has announced."""
+        """Queue a whole block that `peer` has announced, for its import. It may be dropped
+        (`BlockExchange.block_received`)."""
         self._blocks.block_received(peer, block)
 
     def long_block_dropped(self, peer: Peer) -> None:

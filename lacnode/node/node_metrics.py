@@ -162,7 +162,8 @@ def privacy_series(statuses: GroupStatuses) -> Iterator[MetricSeries]:
 
 
 def manager_quota_series(quota: Quota) -> Iterator[MetricSeries]:
-    """Yield the series of the bytes that the transaction manager in this node keeps for other managers."""
+    """Yield the series of the bytes of payloads that the transaction manager in this node keeps for other managers:
+    those that came from known keys, and those from unknown keys."""
     usage = quota.usage
     kept = "Bytes of payloads that others pushed"
     yield gauge(MetricCategory.PRIVACY, "pushed_bytes_known_keys", f"{kept}, of known keys", lambda: usage.known_bytes)

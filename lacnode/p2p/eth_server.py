@@ -49,8 +49,7 @@ class EthServer:
 
     def answer(self, request: EthMessage) -> EthMessage:
         """Return the answer to `request`, which has one of the types in `REQUEST_MESSAGES`. ValueError if it has not.
-        Unknown things are left out, so the answer may be empty.
-        """
+        Unknown things are left out, so the answer may be empty. For GetNodeData it always is."""
         match request:
             case GetBlockHeaders():
                 headers = _bounded(self._headers(request), _header_size)
