@@ -34,8 +34,9 @@ class DamageFinding:
 
 
 def check_values(pages: LmdbSnapshot, progress: ProgressListener) -> Iterator[DamageFinding]:
-    """Check every value of every table by its checksum, and trie nodes and code also by their hash. Yield a finding for
-    each fault. Nothing is raised for damage."""
+    """Check every value of every table in `pages` by its checksum, and trie nodes and code also by their hash. Yield a
+    finding for each fault. Nothing is raised for damage. `progress` is called with the name of the table and the number
+    of its values so far."""
     for table in pages.table_names:
         try:
             for count, (key, value) in enumerate(pages.checked_items(table), 1):
@@ -51,7 +52,8 @@ def check_values(pages: LmdbSnapshot, progress: ProgressListener) -> Iterator[Da
 
 def check_blocks(pages: LmdbSnapshot, progress: ProgressListener) -> Iterator[DamageFinding]:
     """Check every block from the genesis to the head: hashes, parents, roots and the index of transactions. Yield a
-    finding for each fault. Nothing is executed, and seals are not verified."""
+    finding for each fault. Nothing is executed, and seals are not verified. `progress` is called with the number of
+    blocks so far."""
     chain = StoredChain(pages)
     try:
         head = chain.header_of(chain.head_hash() or b"")
@@ -72,7 +74,8 @@ def check_blocks(pages: LmdbSnapshot, progress: ProgressListener) -> Iterator[Da
 
 def check_state(pages: LmdbSnapshot, progress: ProgressListener) -> Iterator[DamageFinding]:
     """Check every account, storage slot and code of the head's state, starting at its root, for presence. Yield a
-    finding for each missing or altered node. Nothing is yielded without a head, which `check_blocks` reports."""
+    finding for each missing or altered node. A malformed node ends the check with a finding. Nothing is yielded without
+    a head, which `check_blocks` reports. `progress` is called with the number of nodes so far."""
     chain = StoredChain(pages)
     try:
         head = chain.header_of(chain.head_hash() or b"")

@@ -48,7 +48,7 @@ class ExecutionSpeed:
     @property
     def percentile_gas_per_second(self) -> int | None:
         """The speed below which `SPEED_PERCENTILE` percent of the weight of the last blocks lies, in gas a second. None
-        before a block was measured."""
+        before a block counted."""
         with self._lock:
             samples = sorted(self._samples)
         left = sum(weight for _, weight in samples) * SPEED_PERCENTILE / 100
@@ -60,13 +60,14 @@ class ExecutionSpeed:
 
     def gas_budget(self, period_seconds: float) -> int | None:
         """The gas after which a proposal takes no more transactions, for this block period: at least `LEAST_GAS`. None,
-        for no bound, before a block was measured."""
+        for no bound, before a block counted."""
         speed = self.percentile_gas_per_second
         return None if speed is None else max(LEAST_GAS, int(speed * EXECUTION_SHARE * period_seconds))
 
     def count_executed(self, block: Block, seconds: float, period_seconds: float) -> None:
-        """Record that the execution of `block` took `seconds`, in a chain with this block period. A block that tells
-        nothing about the speed is ignored (`TELLING_SHARE`, `LEAST_GAS`)."""
+        """Record that the execution of `block` took `seconds`, in a chain with this block period. A block with less gas
+        than half of `LEAST_GAS` is ignored. So is one that took less than `TELLING_SHARE` of the time that a proposal
+        may take, unless it has at least half of the gas of the budget."""
         gas_used, known, budget = block.header.gas_used, self.percentile_gas_per_second, self.gas_budget(period_seconds)
         share_seconds = EXECUTION_SHARE * period_seconds
         is_long = seconds >= TELLING_SHARE * share_seconds

@@ -46,8 +46,7 @@ def encode_transactions(transactions: Sequence[Transaction]) -> bytes:
 
 def decode_transactions(item: RlpItem, what: str) -> tuple[Transaction, ...]:
     """Return the transactions of a list. RlpError if one is malformed, if `item` is no list, or if there are more than
-    `MAX_TRANSACTIONS_IN_MESSAGE`.
-    """
+    `MAX_TRANSACTIONS_IN_MESSAGE`. Its text calls the list `what`."""
     items = rlp.as_list(item, what)
     # Before they are decoded: a mebibyte may have a hundred thousand transactions without a usable signature. Decoding them
     # takes two seconds, and handling them holds the event loop for a third of one.
