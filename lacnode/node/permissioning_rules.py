@@ -183,7 +183,7 @@ class PermissionQueries:
     def simulate_change(self, call: TransactionCall, sender: bytes, budget: ExecutionBudget) -> ChangeSimulation:
         """Execute `call`, a change of the rules, on a copy of the head's state, and keep nothing. Return whether it
         succeeds, which administrators can change the rules after it, and whether there is an admin contract after it
-        (`can_lock_out`): without one there is no lockout. The changed rules are not returned. `sender` has 20 bytes.
+        (`has_admin_contract`): without one there is no lockout. The changed rules are not returned. `sender` has 20 bytes.
         TransactionRejectedError if the transaction cannot be in the next block, SystemCallError if no block can,
         ExecutionInterruptedError if `budget` is used up."""
         address = self._permissions.settings.account_contract
