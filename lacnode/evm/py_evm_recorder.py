@@ -8,7 +8,7 @@ from typing import Any
 
 from eth import exceptions
 
-from lacnode.evm.trace_failures import gas_of_failed_step, halt_reason_of
+from lacnode.evm.trace_failures import gas_of_failed_step, halt_reason_of, memory_after_step
 from lacnode.evm.trace_opcodes import (
     CALL_VALUE_OPCODES,
     CALLS,
@@ -342,7 +342,7 @@ class TraceRecorder:
         step.return_data = b"" if step.call is not None else frame.computation.return_data
         step.updated_memory, frame.returned = frame.returned, None
         if self.options.memory:
-            step.memory = frame.copied_memory(self._allowance)
+            step.memory = memory_after_step(step, frame.copied_memory(self._allowance))
 
 
 def _begun_call(message: Any, step: TracedStep | None) -> TracedCall:

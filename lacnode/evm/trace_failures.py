@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from eth import exceptions
+from eth import constants, exceptions
 from eth._utils.numeric import ceil32
 from eth.vm.computation import memory_gas_cost
 
@@ -16,6 +16,8 @@ SSTORE_LEAST_GAS = 2_300
 
 NEW_ACCOUNT_GAS = 25_000
 """Gas of SELFDESTRUCT for a beneficiary that does not exist."""
+
+LOG1, LOG4 = 0xA1, 0xA4
 
 _HALTS: dict[type[Exception], HaltReason] = {
     exceptions.OutOfGas: HaltReason.INSUFFICIENT_GAS,
@@ -81,3 +83,22 @@ def _further_gas(step: TracedStep, computation: Any) -> int:
         is_dead = not computation.state.account_exists(beneficiary) or computation.state.account_is_empty(beneficiary)
         return NEW_ACCOUNT_GAS if is_dead and step.swept_wei else 0
     return 0
+
+
+def memory_after_step(step: TracedStep, memory: bytes) -> bytes:
+    """Return `memory`, which py-evm has after `step`, as Besu has it. If the step failed, set `step.halt` to the reason
+    before (`halt_reason_of`).
+
+    Besu extends the memory when the instruction can pay for everything, py-evm before its last charge. LOG reads the memory
+    before it takes the topics in Besu, and after that in py-evm.
+    """
+    if step.halt is HaltReason.INSUFFICIENT_GAS:
+        return memory[: step.memory_size]
+    is_read = LOG1 <= step.opcode <= LOG4 and len(step.stack) > 1
+    if is_read and step.halt is HaltReason.INSUFFICIENT_STACK_ITEMS and (size := stack_word(step.stack, 2)):
+        end = max(ceil32(stack_word(step.stack, 1) + size), step.memory_size)
+        topics = step.opcode - LOG1 + 1
+        gas = constants.GAS_LOG + constants.GAS_LOGTOPIC * topics + constants.GAS_LOGDATA * size
+        gas += memory_gas_cost(end) - memory_gas_cost(step.memory_size)
+        return memory.ljust(end, b"\0") if gas <= step.gas else memory
+    return memory
