@@ -101,7 +101,7 @@ class Shared(PrivateTestNetwork):
         """The result, or code and message of the error."""
         document = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
         steps = self.dispatcher.answer_websocket(json.dumps(document).encode(), self.own, authorization=user)
-        reply = json.loads(finished(steps).body)
+        reply = json.loads(finished(steps, self.a.node.services).body)
         return reply["result"] if "error" not in reply else (reply["error"]["code"], reply["error"]["message"])
 
     def deploy(self, **options: Any) -> str:
