@@ -8,7 +8,7 @@ from typing import Any
 
 from eth import exceptions
 
-from lacnode.evm.trace_failures import gas_of_failed_step, halt_reason_of, memory_after_step
+from lacnode.evm.trace_failures import gas_of_failed_step, halt_reason_of, items_after_failure, memory_after_step
 from lacnode.evm.trace_opcodes import (
     CALL_VALUE_OPCODES,
     CALLS,
@@ -330,8 +330,7 @@ class TraceRecorder:
         if step.opcode in CALLS:
             step.child_gas = step.gas
         self._note_after(frame, step)
-        count = count_produced_items(step.opcode)
-        step.produced = computation._stack.values[-count:] if count else []
+        step.produced = items_after_failure(step, computation._stack.values)
 
     def _note_after(self, frame: _Frame, step: TracedStep) -> None:
         message = frame.computation.msg

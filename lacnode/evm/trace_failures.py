@@ -8,7 +8,15 @@ from eth._utils.numeric import ceil32
 from eth.vm.computation import memory_gas_cost
 
 from lacnode.evm.py_evm_halts import corrected_error_class
-from lacnode.evm.trace_opcodes import CREATES, SELFDESTRUCT, SSTORE, address_of_stack_item, stack_word
+from lacnode.evm.trace_opcodes import (
+    CALLS,
+    CREATES,
+    SELFDESTRUCT,
+    SSTORE,
+    address_of_stack_item,
+    count_produced_items,
+    stack_word,
+)
 from lacnode.evm.trace_record import HaltReason, TracedStep
 
 SSTORE_LEAST_GAS = 2_300
@@ -83,6 +91,14 @@ def _further_gas(step: TracedStep, computation: Any) -> int:
         is_dead = not computation.state.account_exists(beneficiary) or computation.state.account_is_empty(beneficiary)
         return NEW_ACCOUNT_GAS if is_dead and step.swept_wei else 0
     return 0
+
+
+def items_after_failure(step: TracedStep, stack: list[int | bytes]) -> list[int | bytes]:
+    """Return the items at the top of the stack that Besu shows as written by `step`, which failed. `stack` is py-evm's after
+    it. CALL and CREATE take their inputs in Besu when nothing can fail any more."""
+    count = count_produced_items(step.opcode)
+    left = step.stack if step.opcode in CALLS or step.opcode in CREATES else stack
+    return left[-count:] if count else []
 
 
 def memory_after_step(step: TracedStep, memory: bytes) -> bytes:

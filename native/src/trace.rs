@@ -635,9 +635,13 @@ impl Recorder {
             _ => 0,
         };
         // revm leaves the last input on the stack until it has charged for memory or words. py-evm and Besu have taken it.
-        let taken = inputs_taken(opcode)
-            .filter(|_| halt == Halt::InsufficientGas && self.steps[place].gas as i64 >= static_gas)
-            .map(|inputs| self.item(place, inputs + 1).into_iter().collect());
+        // It takes three inputs of a CALL before it refuses its value. Besu takes all of them later.
+        let taken = match halt {
+            Halt::InsufficientGas if self.steps[place].gas as i64 >= static_gas => inputs_taken(opcode),
+            Halt::IllegalStateChange if is_call(opcode.into()) => Some(0),
+            _ => None,
+        };
+        let taken = taken.map(|inputs| self.item(place, inputs + 1).into_iter().collect());
         let stack = interpreter.stack.data();
         let step = &mut self.steps[place];
         step.halt = Some(halt);

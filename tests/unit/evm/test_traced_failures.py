@@ -7,18 +7,23 @@ from lacnode.evm.tracing_executor import BlockToTrace
 from tests.support.engines import engine
 from tests.support.evm_network import RICH, Network, hash_of, push, signed
 
-CONTRACT = b"\xcc" * 20
+CONTRACT, CALLED = b"\xcc" * 20, b"\xdd" * 20
 BELOW, INTRINSIC_GAS, PUSH_GAS, MEMORY_WORD_GAS = 5, 21_000, 3, 3
 
 
-def last_step(code: bytes, gas: int) -> TracedStep:
-    """The last instruction of a call of a contract with `code` with `gas` (gas units) for the call."""
-    net = Network({CONTRACT: {"code": code.hex()}})
+def steps_of(codes: dict[bytes, bytes], gas: int) -> list[TracedStep]:
+    """The instructions of a call of `CONTRACT` with `gas` (gas units) for the call. `codes` are those of contracts."""
+    net = Network({address: {"code": code.hex()} for address, code in codes.items()})
     transaction = signed(RICH, 0, to=CONTRACT, gas=INTRINSIC_GAS + gas)
     block = BlockToTrace(net.header.state_root, net.next_header(), [transaction])
     options = RecordingOptions(TraceDetail.STEPS, memory=True)
     (traced,) = engine(net.spec, net.store).tracing_executor(hash_of).trace_block(block, options)
-    return [step for step in traced.steps if not step.is_virtual][-1]
+    return [step for step in traced.steps if not step.is_virtual]
+
+
+def last_step(code: bytes, gas: int) -> TracedStep:
+    """The last instruction of a call of `CONTRACT`, which has `code`, with `gas` (gas units) for the call."""
+    return steps_of({CONTRACT: code}, gas)[-1]
 
 
 @pytest.mark.usefixtures("each_engine")
@@ -53,3 +58,14 @@ def test_a_log_without_all_its_topics_has_read_the_memory() -> None:
     gas = 3 * PUSH_GAS + 375 * 4 + 8 * 64 + 2 * MEMORY_WORD_GAS
     last = last_step(code, gas)
     assert (last.halt, last.memory) == (HaltReason.INSUFFICIENT_STACK_ITEMS, bytes(64))
+
+
+@pytest.mark.usefixtures("each_engine")
+def test_a_call_with_a_value_in_a_static_call_has_taken_no_inputs() -> None:
+    """Besu refuses it before it takes them, so a vmTrace shows the gas that it would have got."""
+    called = push(0, 1) * 4 + push(7, 1) + push(0, 1) + push(BELOW, 1) + bytes([0xF1])
+    code = push(0, 1) * 4 + push(int.from_bytes(CALLED), 20) + push(100_000, 3) + bytes([0xFA])
+    steps = steps_of({CONTRACT: code, CALLED: called}, 200_000)
+    (failed,) = [step for step in steps if step.halt is not None]
+    assert (failed.opcode, failed.halt) == (0xF1, HaltReason.ILLEGAL_STATE_CHANGE)
+    assert [item if isinstance(item, int) else int.from_bytes(item) for item in failed.produced] == [BELOW]
