@@ -1,5 +1,6 @@
 """`blocks import` and `blocks export`."""
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -133,7 +134,7 @@ def _number(values: dict[str, str | None], name: str) -> int | None:
     text = values[name]
     if text is None:
         return None
-    try:
-        return int(text)
-    except ValueError:
-        raise UsageError(f"Invalid value for option '--{name}': '{text[:80]}' is not a long", 2) from None
+    # `int` alone would also take spaces, underscores, and digits of other scripts. A long has up to 19 digits.
+    if not re.fullmatch("[+-]?[0-9]{1,19}", text) or not -(2**63) <= int(text) < 2**63:
+        raise UsageError(f"Invalid value for option '--{name}': '{text[:80]}' is not a long", 2)
+    return int(text)

@@ -6,6 +6,7 @@ that, too, has to be said by name. Must not change the database.
 
 import importlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -55,10 +56,11 @@ def _without_range(words: list[str]) -> tuple[list[str], range | None]:
     if "--execute" not in words:
         return words, None
     place = words.index("--execute")
-    try:
-        first, last = (int(word) for word in words[place + 1 : place + 3])
-    except ValueError:
-        raise UsageError("--execute FROM TO: two block numbers were expected", 2) from None
+    given = words[place + 1 : place + 3]
+    # `int` alone would also take spaces, underscores, and digits of other scripts.
+    if len(given) < 2 or not all(re.fullmatch("[0-9]{1,19}", word) for word in given):
+        raise UsageError("--execute FROM TO: two block numbers were expected", 2)
+    first, last = map(int, given)
     if not 0 < first <= last:
         raise UsageError("--execute FROM TO: FROM is at least 1, and TO is not below FROM", 2)
     return words[:place] + words[place + 3 :], range(first, last + 1)

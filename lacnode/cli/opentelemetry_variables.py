@@ -26,7 +26,7 @@ GRPC_PORT, HTTP_PORT = 4317, 4318
 
 _PATH = "/v1/metrics"
 _UNIT_SECONDS = {"": 0.001, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-_DURATION = re.compile(r"(\d{1,12})\s*(ms|s|m|h|d|)")
+_DURATION = re.compile(r"([0-9]{1,12})\s*(ms|s|m|h|d|)")
 _HOST = re.compile(r"[A-Za-z0-9_.:-]{1,253}")
 _TARGET = re.compile(r"[!-~]*")
 """The characters of a path and its query. A space or a line end would make another request."""

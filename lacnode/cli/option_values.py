@@ -24,6 +24,7 @@ _MAY_BE_EMPTY = frozenset(("bootnodes", "print-paths-and-exit"))
 _PATTERNS = frozenset(("rpc-http-cors-origins", "graphql-http-cors-origins"))
 """Options whose values are regular expressions. Angle brackets have a meaning in them, so they are no placeholders."""
 
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _PLACEHOLDER = re.compile(r"<[A-Za-z][^<>]*>|\{\{.*?\}\}")
 
 
@@ -80,15 +81,14 @@ def _integer(option: Option, text: str) -> int:
 
 
 def _number(option: Option, text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise ValueError(f"'{_shown(text)}' is not a number") from None
+    # `float` alone would also take NaN, infinity, underscores, and digits of other scripts.
+    if not _NUMBER.fullmatch(text.strip()):
+        raise ValueError(f"'{_shown(text)}' is not a number")
+    value = float(text)
     if option.kind is OptionKind.FRACTION and not 0 < value <= 1:
         raise ValueError(f"'{_shown(text)}' is not a fraction between 0 and 1")
-    # NaN and the infinities pass `float`. No comparison with NaN is true, so it would slip through every rule on
-    # ranges.
-    if value != value or abs(value) == float("inf"):
+    # 1e999 is infinite.
+    if abs(value) == float("inf"):
         raise ValueError(f"'{_shown(text)}' is not a number")
     return value
 

@@ -3,6 +3,7 @@
 All mistakes are reported in one message. The configuration has no secret, only the names of files that have one.
 """
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -172,7 +173,7 @@ def _from_text(key: str, value: str) -> object:
         return [part.strip() for part in value.split(",") if part.strip()]
     if kind is int:
         # A text that is not a number stays as it is. It is then reported with the other mistakes.
-        return int(value) if value.isdecimal() else value
+        return int(value) if re.fullmatch("[0-9]{1,19}", value) else value
     return value == "true" if kind is bool else value
 
 

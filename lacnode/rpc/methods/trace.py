@@ -3,6 +3,7 @@
 All methods execute blocks again, in a reader process.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -57,6 +58,8 @@ MAX_TRACED_CALLS = 100
 
 INVALID_CALLS, INVALID_TRACE_NUMBERS = "Invalid trace call many params", "Invalid trace numbers params"
 INVALID_TRANSACTION = "Invalid transaction params (missing or incorrect)"
+
+_TRACE_NUMBER = re.compile("(0x)?[0-9a-fA-F]{1,8}")
 
 CALLS = RecordingOptions(TraceDetail.CALLS)
 
@@ -116,11 +119,11 @@ def trace_get(reading: ReadContext, params: Params) -> object:
 
 
 def _trace_address(value: object) -> list[int]:
-    try:
-        assert isinstance(value, list)
-        return [int(item.removeprefix("0x"), 16) for item in value]
-    except (AssertionError, AttributeError, ValueError):
-        raise RpcError(INVALID_PARAMS, INVALID_TRACE_NUMBERS, "an array of hexadecimal numbers was expected") from None
+    if not isinstance(value, list) or not all(
+        isinstance(item, str) and _TRACE_NUMBER.fullmatch(item) for item in value
+    ):
+        raise RpcError(INVALID_PARAMS, INVALID_TRACE_NUMBERS, "an array of hexadecimal numbers was expected")
+    return [int(item, 16) for item in value]
 
 
 # -- blocks executed again -------------------------------------------------------------------------------------------

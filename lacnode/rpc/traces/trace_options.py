@@ -1,5 +1,6 @@
 """The options of a trace, as Besu and geth name them."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ SHOWN_CHARACTERS = 32
 
 INVALID_TRACE = "Invalid transaction trace params"
 INVALID_TRACE_TYPE = "Invalid trace type params"
+
+_INDEX = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,6 @@ def parse_trace_index(value: object, what: str) -> int:
     RpcError, with `what` for the name of the parameter, if it is neither."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    if isinstance(value, str) and len(value) < 10 and value.isdigit():
+    if isinstance(value, str) and _INDEX.fullmatch(value):
         return int(value)
     raise invalid_params(f"{what}: an integer was expected")

@@ -31,3 +31,18 @@ def test_a_devnet_that_cannot_be_written_says_why(tmp_path: Path, capsys: pytest
     file.write_text("")
     assert main(["devnet", "--data-path", str(file / "net"), "--validators", "1"]) == 1
     assert capsys.readouterr().err.startswith("devnet: ")
+
+
+@pytest.mark.parametrize("number", ["1_0", " 1", "٣", "²", "x", "9223372036854775808", "9" * 5000])
+@pytest.mark.parametrize("option", ["start-block", "end-block"])
+def test_a_block_number_that_is_no_long_is_refused(
+    capsys: pytest.CaptureFixture[str], option: str, number: str
+) -> None:
+    assert main(["blocks", "export", "--to=there", f"--{option}={number}"]) == 2
+    assert capsys.readouterr().err.startswith(f"Invalid value for option '--{option}': '{number[:80]}' is not a long\n")
+
+
+@pytest.mark.parametrize("number", ["1_0", " 9", "٣", "²", "+9", "9" * 5000])
+def test_a_range_of_blocks_that_are_no_numbers_is_refused(capsys: pytest.CaptureFixture[str], number: str) -> None:
+    assert main(["database", "verify", "--execute", "1", number]) == 2
+    assert capsys.readouterr().err.startswith("--execute FROM TO: two block numbers were expected\n")

@@ -171,6 +171,7 @@ def test_an_empty_variable_counts_as_not_set(configured: ConfigureWith) -> None:
         ("OTEL_METRIC_EXPORT_INTERVAL", "99", "milliseconds from 100"),
         ("OTEL_METRIC_EXPORT_INTERVAL", "often", "milliseconds from 100"),
         ("OTEL_METRIC_EXPORT_INTERVAL", "2d", "milliseconds from 100"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "٣٠٠٠", "milliseconds from 100"),
         ("OTEL_METRICS_EXPORTER", "prometheus", "this node has otlp, none"),
         ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta", "this node has cumulative"),
         ("OTEL_RESOURCE_ATTRIBUTES", "=x", "key=value,key=value"),

@@ -116,6 +116,11 @@ class TestOperatorsFile:
 
 
 class TestMistakes:
+    @pytest.mark.parametrize("port", ["٣٠٠٠", "²", "1_0", "-1", "9" * 5000])
+    def test_a_variable_that_is_no_number_is_named(self, port: str) -> None:
+        with pytest.raises(ManagerConfigError, match="nodeport: int was expected"):
+            load_config(None, {"ORION_NODEPORT": port})
+
     def test_all_of_them_are_in_one_message(self, load: Load) -> None:
         with pytest.raises(ManagerConfigError) as refusal:
             load(

@@ -166,6 +166,12 @@ class TestState:
         nonces = [at.call("debug_accountAt", "0x2", index, to_hex(RICH.address)) for index in range(6)]
         assert [each["nonce"] for each in nonces if isinstance(each, dict)] == [hex(n) for n in range(2, 8)]
         assert at.fails("debug_accountAt", "0x2", 6, to_hex(RICH.address))[0] == -32602
+        assert at.call("debug_accountAt", "0x2", "5", to_hex(RICH.address)) == nonces[5]
+        for wrong in ("²", "٣", "1_0", "x", ""):
+            assert at.fails("debug_accountAt", "0x2", wrong, to_hex(RICH.address)) == (
+                -32602,
+                "Invalid transaction index params",
+            )
         assert at.fails("debug_accountAt", "0x2", 0, to_hex(b"\x42" * 20)) == (-32000, "Account not found")
         assert at.fails("debug_accountAt", "0x99", 0, to_hex(RICH.address)) == (-32000, "Block not found")
 

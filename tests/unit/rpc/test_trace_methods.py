@@ -117,6 +117,10 @@ class TestErrors:
             ("trace_callMany", [[[{}]], "latest"], "Invalid trace call many params"),
             ("trace_get", ["0x" + "11" * 32], "Invalid number of params"),
             ("trace_get", ["0x" + "11" * 32, [1]], "Invalid trace numbers params"),
+            *(
+                ("trace_get", ["0x" + "11" * 32, [wrong]], "Invalid trace numbers params")
+                for wrong in ("0x1_0", "0x٣", "0x 1", " 1", "0x", "0x0x1", "0x" + "1" * 9)
+            ),
             ("trace_get", ["0x1", ["0x0"]], "Invalid transaction hash params"),
             ("trace_rawTransaction", ["0x01", ["trace"]], "Invalid transaction params (missing or incorrect)"),
             ("trace_filter", [{"count": -1}], "Invalid filter params"),
