@@ -4,8 +4,10 @@ A request is answered in steps. The steps are the parts of a generator, and `req
 generator yields what it waits for: a `ReadCall`, for its result, `PAUSE`, for the next turn, or `THREAD`, before work that
 may not run on the event loop.
 
-An unexpected exception of a method is logged here. The client gets "Internal error" and no detail. Notifications are not
-carried out. This is Besu's behaviour, and it differs from the text of JSON-RPC 2.0.
+An unexpected exception of a method is logged here. The client gets "Internal error" and no detail. CallLimitExceededError is
+expected, since the contract of a flexible group may take too long. It is answered with "Timeout expired" and not logged.
+
+Notifications are not carried out. This is Besu's behaviour, and it differs from the text of JSON-RPC 2.0.
 """
 
 import math
@@ -17,6 +19,7 @@ from typing import TypeVar
 
 import structlog
 
+from lacnode.evm.engine import CallLimitExceededError
 from lacnode.rate_limited_log import RateLimitedLog
 from lacnode.rpc import errors
 from lacnode.rpc.call_statistics import CallStatistics
@@ -311,6 +314,8 @@ class Dispatcher:
             return result_of_trial if done else (yield result)
         except RpcError:
             raise
+        except CallLimitExceededError:
+            raise errors.timeout() from None
         except Exception:
             # The exception's text may hold file names or private data. It goes to the log alone.
             self._log.exception(call.method, "a method failed", method=call.method)

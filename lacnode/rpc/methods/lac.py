@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from lacnode.evm.engine import CallLimitExceededError
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.privacy.state.privacy_controller import PrivacyController
 from lacnode.privacy.state.private_payloads import PayloadUnavailableError, UnusablePayloadError
@@ -154,7 +153,8 @@ def _controller_of_operator(services: RpcServices) -> PrivacyController:
 
 
 def _controller_of_member(services: RpcServices, wanted: bytes) -> PrivacyController:
-    """Return the private part of the node if the caller may ask about the group. RpcError if it may not."""
+    """Return the private part of the node if the caller may ask about the group. RpcError if it may not.
+    CallLimitExceededError if a flexible group's contract does not answer in time."""
     # A caller without a tenant's key is the operator, who may ask about every group. A tenant gets the same error for a
     # group of others as for one that does not exist.
     controller = privacy_controller(services)
@@ -164,7 +164,7 @@ def _controller_of_member(services: RpcServices, wanted: bytes) -> PrivacyContro
         may_see = controller.may_see_group(wanted)
     except EnclaveError:
         may_see = False
-    except (EnclaveUnreachableError, CallLimitExceededError):
+    except EnclaveUnreachableError:
         raise internal_error() from None
     if not may_see:
         raise privacy_error(privacy_errors.FIND_GROUP_ERROR)

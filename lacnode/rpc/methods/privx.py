@@ -1,9 +1,7 @@
 """PRIVX: the flexible groups. A contract in the state of each group has the list of its members."""
 
-from lacnode.evm.engine import CallLimitExceededError
 from lacnode.privacy.state.flexible.flexible_groups import FlexibleGroups
 from lacnode.rpc import privacy_errors
-from lacnode.rpc.errors import timeout
 from lacnode.rpc.method_registry import Method, Params
 from lacnode.rpc.parameters import required
 from lacnode.rpc.privacy_errors import privacy_error
@@ -16,7 +14,7 @@ def privx_findFlexiblePrivacyGroup(services: RpcServices, params: Params) -> obj
     an array of keys in base64.
 
     RpcError if privacy is off, this node has no flexible groups, or a tenant asks for groups without itself.
-    CallTimeoutError if the search takes too long.
+    CallLimitExceededError if the search takes too long.
     """
     controller = privacy_controller(services)
     members = parse_keys(required(params, 0, "addresses"), "addresses")
@@ -24,10 +22,6 @@ def privx_findFlexiblePrivacyGroup(services: RpcServices, params: Params) -> obj
     # A tenant may look for its own groups only.
     if not isinstance(groups, FlexibleGroups) or (controller.has_tenants and controller.public_key not in members):
         raise privacy_error(privacy_errors.FIND_FLEXIBLE_GROUP_ERROR)
-    try:
-        found = groups.find_including_members(members)
-    except CallLimitExceededError:
-        raise timeout() from None
     return [
         {
             "privacyGroupId": in_base64(group.id),
@@ -36,7 +30,7 @@ def privx_findFlexiblePrivacyGroup(services: RpcServices, params: Params) -> obj
             "description": "",
             "members": [in_base64(member) for member in group.members],
         }
-        for group in found
+        for group in groups.find_including_members(members)
     ]
 
 

@@ -23,6 +23,7 @@ from lacnode.rpc.notice import Notice
 from lacnode.rpc.subscription_methods import SubscriptionMethods
 from lacnode.rpc.subscriptions import PRIVATE_LOGS, Subscriptions
 from lacnode.rpc.user import User
+from tests.support.logs import captured_logs
 from tests.support.private_nodes import (
     ALICE,
     BOB,
@@ -424,6 +425,35 @@ class TestFlexibleGroups:
         for tenant in (ONE, OTHER):
             assert flexible.ask(tenant, "priv_getLogs", b64(self.GROUP), {}) == UNAUTHORIZED
         assert flexible.ask(ONE, "priv_getLogs", b64(bytes(32)), {}) == [], "there is no such group yet"
+
+    def test_a_contract_that_does_not_answer_in_time_is_a_timeout(
+        self, flexible: Shared, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Not a fault of the node: the log has no traceback of it, and a later call may succeed."""
+
+        def silent(ask: object) -> None:
+            raise CallLimitExceededError("it loops")
+
+        own = raw(1, data=word(9), group=self.GROUP, to=self.KEEPER_ADDRESS, by=BOB)
+        filter_ = flexible.ask(ONE, "priv_newFilter", b64(self.GROUP), {})
+        monkeypatch.setattr("lacnode.privacy.state.flexible.flexible_groups.ask_members", silent)
+        calls: dict[str, tuple[object, ...]] = {
+            "eea_sendRawTransaction": (own,),
+            "priv_distributeRawTransaction": (own,),
+            "priv_getTransactionCount": (to_hex(BOB.address), b64(self.GROUP)),
+            "priv_getCode": (b64(self.GROUP), to_hex(self.KEEPER_ADDRESS), "latest"),
+            "priv_call": (b64(self.GROUP), {"to": to_hex(self.KEEPER_ADDRESS)}, "latest"),
+            "priv_debugGetStateRoot": (b64(self.GROUP), "latest"),
+            "priv_getLogs": (b64(self.GROUP), {}),
+            "priv_newFilter": (b64(self.GROUP), {}),
+            "priv_getFilterChanges": (b64(self.GROUP), filter_),
+            "priv_subscribe": (b64(self.GROUP), "logs", {}),
+            "lac_comparePrivacyGroup": (b64(self.GROUP), "latest", to_hex(bytes(32))),
+        }
+        with captured_logs() as logs:
+            answers = {method: flexible.ask(ONE, method, *params) for method, params in calls.items()}
+        assert answers == dict.fromkeys(calls, (-32603, "Timeout expired"))
+        assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == []
 
     def test_a_silent_contract_keeps_no_logs_of_other_groups_back(
         self, flexible: Shared, monkeypatch: pytest.MonkeyPatch
