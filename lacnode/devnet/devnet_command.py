@@ -39,6 +39,7 @@ from lacnode.devnet.manifest import (
     qbft_start_block,
 )
 from lacnode.devnet.table import BlockRate, NodeRow, make_table, read_row
+from lacnode.privacy.manager.key_files import PrivacyKeyError
 from lacnode.rpc.host_cors_filter import HostAndCorsFilter, InvalidCorsOriginError
 from lacnode.rpc.json_rpc_client import CallRefusedError, NodeUnreachableError, call
 
@@ -65,7 +66,7 @@ def main(argv: list[str]) -> int:
     except BrokenPipeError:
         raise
     # OSError: a full disk, or a directory that this user may not write.
-    except (DevnetError, DevnetStateError, KeyFileError, NoFreePortsError, OSError) as error:
+    except (DevnetError, DevnetStateError, KeyFileError, NoFreePortsError, OSError, PrivacyKeyError) as error:
         print(f"devnet: {error}", file=sys.stderr)
         return 1
 

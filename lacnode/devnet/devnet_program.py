@@ -9,16 +9,17 @@ from pathlib import Path
 import structlog
 import trio
 
-from lacnode.chainspec.genesis import load_genesis
+from lacnode.chainspec.genesis import GenesisError, load_genesis
+from lacnode.chainspec.spec import ChainSpec
 from lacnode.devnet.block_maker import make_blocks
 from lacnode.devnet.coordinator import Coordinator
 from lacnode.devnet.developer_endpoint import DeveloperEndpoint
 from lacnode.devnet.developer_methods import DeveloperMethods
 from lacnode.devnet.hosted_node import HostedNode
-from lacnode.devnet.manifest import Manifest, load_manifest
+from lacnode.devnet.manifest import DevnetError, Manifest, load_manifest
 from lacnode.devnet.request_forwarder import RequestForwarder
 from lacnode.node.configuration import NodeConfig
-from lacnode.node.run_node import run_node, stop_on_signal
+from lacnode.node.run_node import NodeStartError, run_node, stop_on_signal
 
 log = structlog.get_logger("devnet")
 
@@ -35,9 +36,18 @@ class _DevnetProgram:
         self._config = config
         self._directory = directory
         self._hosted = HostedNode(config, directory)
+        self._coordinated: tuple[Manifest, ChainSpec] | None = None
 
     def open(self) -> None:
-        """Open the node. NodeStartError if that is not possible."""
+        """Open the node, and read the manifest of the devnet and its genesis if this process has the developer
+        endpoint. NodeStartError if that is not possible."""
+        try:
+            # None while the devnet is being made, and for a node that was started without one.
+            manifest = load_manifest(self._directory)
+            if manifest is not None and manifest.coordinator_directory == self._config.data_path:
+                self._coordinated = manifest, load_genesis(manifest.genesis_file)
+        except (DevnetError, GenesisError) as error:
+            raise NodeStartError(str(error)) from None
         self._hosted.open()
 
     def close(self) -> None:
@@ -46,19 +56,16 @@ class _DevnetProgram:
 
     async def run(self) -> None:
         """Run the node, and the developer endpoint with the coordinator if this is its process, until a signal comes.
-        PortUnavailableError if a port is taken, StorageError if the disk fails, DevnetError if the manifest is damaged.
+        PortUnavailableError if a port is taken, StorageError if the disk fails.
         """
         async with trio.open_nursery() as nursery:
             # Before the node starts: a signal during a long start must end it.
             nursery.start_soon(stop_on_signal, nursery.cancel_scope)
-            # None while the devnet is being made, and for a node that was started without one.
-            manifest = load_manifest(self._directory)
-            if manifest is not None and manifest.coordinator_directory == self._config.data_path:
-                await self._start_endpoint(manifest, nursery)
+            if self._coordinated is not None:
+                await self._start_endpoint(*self._coordinated, nursery)
             await self._hosted.serve(nursery)
 
-    async def _start_endpoint(self, manifest: Manifest, nursery: trio.Nursery) -> None:
-        spec = load_genesis(manifest.genesis_file)
+    async def _start_endpoint(self, manifest: Manifest, spec: ChainSpec, nursery: trio.Nursery) -> None:
         coordinator = Coordinator(
             self._directory, self._hosted, manifest.block_period, on_demand=manifest.blocks_on_demand
         )

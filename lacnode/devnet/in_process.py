@@ -8,7 +8,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,13 +20,16 @@ from lacnode.devnet.accounts import DevnetAccount, funded_accounts, mnemonic_acc
 from lacnode.devnet.allowed_pages import HOSTS, ORIGINS
 from lacnode.devnet.devnet_genesis import DEFAULT_CONSENSUS, DEFAULT_FORK, devnet_genesis
 from lacnode.devnet.devnet_ports import NodePorts, developer_port, node_ports
+from lacnode.devnet.manifest import DevnetError
 from lacnode.node.assembly import build_node
 from lacnode.node.configuration import NodeConfig, P2pSettings
 from lacnode.node.logs import configure_logs
 from lacnode.node.node import Node
 from lacnode.node.node_resources import NodeResources
+from lacnode.p2p.p2p_network import P2pPortUnavailableError
 from lacnode.p2p.wire.enode import Enode
 from lacnode.primitives.hexadecimal import to_hex
+from lacnode.rpc.server import PortUnavailableError
 from lacnode.rpc.settings import HttpSettings, WebSocketSettings
 from lacnode.storage.consensus_log import MemoryConsensusLog
 from lacnode.storage.memory_database import MemoryDatabase
@@ -139,11 +142,28 @@ def run_in_process_devnet(
     validators: int, block_period: float, port_offset: int, as_json: bool, fork: str, consensus: str
 ) -> int:
     """Run `lacnode devnet --in-process` until Ctrl-C. It prints JSON, or accounts and heights. Return the exit status
-    0. The values are those of `build_memory_network`.
+    0. The values are those of `build_memory_network`. DevnetError if a port is taken.
     """
     configure_logs("WARN")
-    trio.run(_watch, build_memory_network(validators, block_period, port_offset, fork, consensus), as_json)
+    network = build_memory_network(validators, block_period, port_offset, fork, consensus)
+    reasons: list[str] = []
+    try:
+        trio.run(_watch, network, as_json)
+    except* (P2pPortUnavailableError, PortUnavailableError) as taken:
+        reasons += _reasons(taken)
+    # Outside of the `except*`, which would put the error into a group.
+    if reasons:
+        raise DevnetError(reasons[0])
     return 0
+
+
+def _reasons(error: BaseException) -> Iterator[str]:
+    """Yield the texts of an error, or of all errors in a group."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _reasons(inner)
+    else:
+        yield str(error)
 
 
 async def _watch(network: MemoryNetwork, as_json: bool) -> None:

@@ -46,3 +46,13 @@ def test_a_block_number_that_is_no_long_is_refused(
 def test_a_range_of_blocks_that_are_no_numbers_is_refused(capsys: pytest.CaptureFixture[str], number: str) -> None:
     assert main(["database", "verify", "--execute", "1", number]) == 2
     assert capsys.readouterr().err.startswith("--execute FROM TO: two block numbers were expected\n")
+
+
+def test_a_managers_key_that_cannot_be_written_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The path of the manager's directory is nearly as long as a path may be, and those of its keys are longer."""
+    missing = 4070 - len(str(tmp_path))
+    directory = tmp_path.joinpath(*["d" * 99] * (missing // 100), "d" * (missing % 100))
+    assert main(["devnet", "--data-path", str(directory), "--validators", "1", "--writers", "1", "--privacy"]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("devnet: ")
+    assert told.endswith("manager.key cannot be written: File name too long\n")
