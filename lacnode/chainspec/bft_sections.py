@@ -172,8 +172,8 @@ def parameters_by_height(
 def ineffective_key_warnings(
     ibft2: Ibft2Section | None, qbft: QbftSection | None, transitions: TransitionsSection
 ) -> Iterator[str]:
-    """Yield one sentence for the operator for each key that has no effect, and for a change to QBFT at which Besu
-    counts other votes. Raises BftSectionError for a transition that contradicts itself."""
+    """Yield one sentence for the operator for each transition and each known key that has no effect, and for a change to
+    QBFT at which Besu counts other votes. Raises BftSectionError for a transition that contradicts itself."""
     for name, section, listed in ((IBFT2, ibft2, transitions.ibft2), (QBFT, qbft, transitions.qbft)):
         if section is None and listed:
             yield f"config.transitions.{name} has no effect: there is no config.{name}"

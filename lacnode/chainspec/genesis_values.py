@@ -61,7 +61,8 @@ def parse_java_integer(value: object) -> int:
 
 
 def parse_hexadecimal(value: object) -> int:
-    """A hexadecimal number, with or without 0x. A JSON number is read by its digits. An empty string is 0.
+    """A hexadecimal number, with or without 0x. The digits of a JSON number are hexadecimal, too: 10 is 16. An empty
+    string is 0.
 
     Raises ValueError for another form.
     """
@@ -74,7 +75,7 @@ def parse_hexadecimal(value: object) -> int:
 def parse_data(value: object) -> bytes:
     """Bytes in hexadecimal, with or without 0x. With an odd number of digits, the first digit is a byte of its own.
 
-    A JSON number is read by its digits. Raises ValueError for another form.
+    The digits of a JSON number are hexadecimal, too: 10 is the byte 0x10. Raises ValueError for another form.
     """
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)

@@ -16,7 +16,8 @@ UNKNOWN_PERIOD_MILLISECONDS = 1
 
 
 class Ibft1SectionError(Exception):
-    """The sections contradict each other. The text is one sentence for the operator."""
+    """The sections contradict each other, QBFT would begin before block 1, or it would need fewer seals than this node.
+    The text is one sentence for the operator."""
 
 
 class GoQuorumTransition(Protocol):
@@ -49,8 +50,8 @@ class GoQuorumTransition(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ibft1Parameters:
-    """The parameters at one block, in GoQuorum's units: blocks and seconds. 0, or None for empty blocks, means that the
-    genesis does not give a value."""
+    """The parameters at one block, in GoQuorum's units: blocks and seconds. 0 means that neither the section nor a
+    transition gives the value. For `empty_period_seconds` None means that, and 0 is a value."""
 
     epoch_blocks: int = 0
     period_seconds: int = 0
@@ -100,7 +101,8 @@ def read_ibft1_chain(
     these `parameters`.
 
     `steps` are the transitions, ascending by block. `test_block` is `istanbul.testQBFTBlock`, None if it is not given.
-    Raises Ibft1SectionError if the sections contradict each other, or if QBFT would need fewer seals than this node.
+    Raises Ibft1SectionError if the sections contradict each other, if QBFT would begin before block 1, or if it would need
+    fewer seals than this node.
     """
     listed = list(steps)
     switches = [step.block for step in listed if step.algorithm == "qbft"]

@@ -22,7 +22,8 @@ EXTRA_DATA_TYPES: dict[str, BftProtocol] = {"IBFT_EXTRA_DATA": IBFT2, "QBFT_EXTR
 
 
 def encode_genesis_extra_data(spec: ChainSpec, validators: tuple[bytes, ...]) -> bytes:
-    """The extra data of a genesis block with these validators (20-byte addresses), in the form of its first protocol."""
+    """The extra data of a genesis block with `validators` (20-byte addresses), in the form of the chain's protocol at
+    block 0. They stay in the order given: sort them first, as headers list them."""
     return protocols_of(spec).protocol_at(0).encode_extra_data(ExtraData(bytes(VANITY_BYTES), validators))
 
 

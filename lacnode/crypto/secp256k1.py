@@ -94,7 +94,8 @@ def recover_senders(
     """The 20-byte address that signed each of `transactions`, in their order. The last senders are remembered.
 
     `recover_many` gets the canonical encodings of the transactions whose sender is not remembered. It returns one
-    address or None for each, in their order. SignatureError for the first transaction without a valid signature.
+    address for each, in their order, or None without a valid signature. SignatureError for the first transaction without
+    one.
     """
     remembered = _RECENT_SENDERS.get_all([transaction.hash for transaction in transactions])
     unknown = [each for each, sender in zip(transactions, remembered, strict=True) if sender is None]

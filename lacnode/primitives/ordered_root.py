@@ -26,7 +26,7 @@ def _do_nothing() -> None:
 
 
 def ordered_root(values: Sequence[bytes], check: Callable[[], None] = _do_nothing) -> bytes:
-    """The root (32 bytes) of the trie of `values`, each under its position from 0. None of them is empty.
+    """The root (32 bytes) of the trie of `values`, each under its position from 0. No value may be empty.
     `EMPTY_TRIE_ROOT` without values.
 
     `check` is called for every few values. It may raise an error to end the work, and the error reaches the caller.

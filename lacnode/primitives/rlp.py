@@ -95,7 +95,7 @@ def decode(data: bytes, max_items: int = MAX_ITEMS) -> RlpItem:
 
     Raises RlpError for no or trailing bytes, for encodings that are not minimal or cut short, and for nesting deeper
     than `MAX_DEPTH`. Raises TooManyItemsError, which is an RlpError, for more than `MAX_LISTS` lists or `max_items`
-    items.
+    items. Depth and numbers are not measured in short data, which can do no harm: always below 4,096 bytes.
     """
     items = _count_items(data, MAX_LISTS, max_items)
     return _decode_checked(data, is_large=items > 0 and len(data) >= items * _LARGE_ITEM_BYTES)
@@ -105,7 +105,7 @@ def decode_stored_list(data: bytes, what: str) -> list[RlpItem]:
     """The items of the one list in `data`, which this node made and stored. It may have more items than `decode_list`
     takes.
 
-    Raises RlpError if `data` is not a list or is malformed, and TooManyItemsError above `MAX_STORED_LISTS` and
+    Raises RlpError if `data` is not a list or is malformed, and TooManyItemsError above `MAX_STORED_LISTS` or
     `MAX_STORED_ITEMS`. The name `what` stands in the error of a value that is no list.
     """
     _count_items(data, MAX_STORED_LISTS, MAX_STORED_ITEMS)

@@ -47,7 +47,7 @@ class PoolBlockCreator:
         self._selection_share = selection_share
 
     def build(self, height: int, round_: int, timestamp: int, budget: ExecutionBudget) -> Block:
-        """Return the block for (height, round). StaleHeightError if the head has moved on meanwhile,
+        """Return the block for (height, round). StaleHeightError if the head is not block `height` - 1 when this begins,
         ExecutionCancelledError when `budget` is cancelled, BlockRefusedError if no valid block can be made,
         StorageError if the state cannot be read. `timestamp` is in Unix seconds. The block has the round and no seals.
         It has the next of the wanted votes, unless a contract names the validators.
@@ -136,4 +136,4 @@ def _until_included(candidates: Iterable[TransactionCandidate]) -> Iterator[Tran
 
 
 class StaleHeightError(Exception):
-    """The head moved on before the block was built, so it would have no place in the chain."""
+    """The building of a block began too late: the head has moved on, and the block would not follow it."""

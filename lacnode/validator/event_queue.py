@@ -64,7 +64,8 @@ class ConsensusEventQueue:
     """The events of the node and the messages of validators that wait. Use it from the event loop only.
 
     Each peer that is a validator of the current height has a queue of its own, its lane, for `lane_messages` messages
-    and `MAX_SENDER_QUEUE_BYTES` bytes. A message that does not fit is refused. Later messages push none out. Events have
+    and `MAX_SENDER_QUEUE_BYTES` bytes. A message that does not fit is refused, but a lane without
+    messages takes any message. Later messages push none out. Events have
     no bound and go first. Then the lanes take turns. A lane that has used up its share of processor time waits. Within
     a lane messages keep the order of arrival.
     """
@@ -150,8 +151,9 @@ class ConsensusEventQueue:
         return frozenset(sender for sender, until in self._overdrawn_until.items() if until > now)
 
     async def get(self) -> Event:
-        """Wait for the next event and return it: first those of the node, then the message of the peer that had the
-        fewest turns, among the peers that have not used up their share."""
+        """Wait for the next event and return it. Events of the node go first. Then comes a message of the peer that had the
+        fewest turns. A peer that has used up its share of processor time (`charge`) is left out until its share grows
+        again. If all have used it up, this waits. No event is lost if it is cancelled."""
         await trio.lowlevel.checkpoint()  # a flood must not hold the event loop
         while True:
             if self._internal:

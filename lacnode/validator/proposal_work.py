@@ -27,9 +27,9 @@ class BlockCreator(Protocol):
     """Builds the block that this validator proposes (`validator.block_creator`)."""
 
     def build(self, height: int, round_: int, timestamp: int, budget: ExecutionBudget) -> Block:
-        """Build the block of (`height`, `round_`) with this timestamp (Unix seconds). StaleHeightError if the head has
-        moved on, ExecutionCancelledError when `budget` is cancelled, BlockRefusedError if no valid block can be made,
-        StorageError if the state cannot be read. Runs in a worker thread.
+        """Build the block of (`height`, `round_`) with this timestamp (Unix seconds). StaleHeightError if the head had
+        moved on before this began, ExecutionCancelledError when `budget` is cancelled, BlockRefusedError if no valid block
+        can be made, StorageError if the state cannot be read. Runs in a worker thread.
         """
 
     def has_transaction(self, height: int, round_: int, timestamp: int, budget: ExecutionBudget) -> bool:
@@ -39,7 +39,10 @@ class BlockCreator(Protocol):
 
 
 class ProposalWork:
-    """Works on blocks on the head of `chain` in `worker`. `deliver` is called with each answer, on the event loop."""
+    """Builds blocks after the head of `chain`, checks proposed ones, and searches the pool, all in `worker`. Each piece of
+    work ends with an event, such as `BlockBuilt`. `deliver` is called with it, on the event loop. Work that the chain has
+    overtaken may end without an event.
+    """
 
     def __init__(
         self, chain: Blockchain, block_creator: BlockCreator, worker: Worker, deliver: Callable[[Event], None]

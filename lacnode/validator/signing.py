@@ -121,8 +121,8 @@ class SigningQueue:
         self._changed.set()
 
     async def run(self) -> None:
-        """Sign the waiting payloads one after the other, until cancelled. A key that does not answer within
-        `SIGNING_TIMEOUT_SECONDS` gives a `SigningRefused`.
+        """Sign the waiting payloads one after the other, and deliver each answer, until cancelled. A key that is not
+        available, or does not answer within `SIGNING_TIMEOUT_SECONDS`, gives a `SigningRefused`.
         """
         while True:
             while not self._waiting:

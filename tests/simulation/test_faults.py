@@ -52,7 +52,11 @@ def one_vote_more_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
 def _change_quorum(monkeypatch: pytest.MonkeyPatch, change: int) -> None:
     monkeypatch.setattr(committee, "quorum", lambda n: quorum.quorum(n) + change)
     monkeypatch.setattr(header_form, "quorum", lambda n: quorum.quorum(n) + change)
-    monkeypatch.setattr(committee, "prepares_needed", lambda n: quorum.prepares_needed(n) + change)
+    monkeypatch.setattr(
+        committee,
+        "prepares_needed_beside_proposal",
+        lambda n: quorum.prepares_needed_beside_proposal(n) + change,
+    )
 
 
 def everything_is_forgotten_on_restart(monkeypatch: pytest.MonkeyPatch) -> None:

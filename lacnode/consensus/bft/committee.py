@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from lacnode.consensus.bft.payloads import RoundId
 from lacnode.consensus.bft.proposer import proposer_for
-from lacnode.consensus.bft.quorum import max_faulty, prepares_needed, quorum
+from lacnode.consensus.bft.quorum import max_faulty, prepares_needed_beside_proposal, quorum
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,9 @@ class Committee:
 
     @property
     def prepares_needed(self) -> int:
-        """The number of prepares that make a proposal prepared."""
+        """The number of prepares that make a proposal prepared: a quorum if the proposer prepares, otherwise one less."""
         # Where the proposer sends no prepare, its proposal counts as one.
-        return self.quorum if self.proposer_prepares else prepares_needed(len(self.validators))
+        return self.quorum if self.proposer_prepares else prepares_needed_beside_proposal(len(self.validators))
 
     @property
     def max_faulty(self) -> int:

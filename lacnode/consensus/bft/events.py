@@ -19,8 +19,8 @@ class HeadChanged:
     """The local chain has a new head, by consensus or by synchronisation, or the node has just started.
 
     `validators` is the set after `header`, ascending (20-byte addresses), which agrees on the next height. The
-    durations are those of the next height. A block without transactions is proposed in round 0 only
-    `empty_block_period_ms` after its parent. 0 means no such wait. `proposes_round_zero`: proposals have round 0 in
+    durations are those of the next height. In round 0 a block without transactions is not proposed
+    before `empty_block_period_ms` after its parent. 0 means no such wait. `proposes_round_zero`: proposals have round 0 in
     their extra data if the protocol has that form, because a validator takes no other form
     (`protocol.BftProtocol.round_in_proposal`). `last_proposer` is the creator (20 bytes) of `header`, None for its
     coinbase. `follows_goquorum`: if that creator is a validator no longer, GoQuorum's rule says who proposes next.

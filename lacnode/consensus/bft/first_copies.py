@@ -16,8 +16,8 @@ MAX_FIRST_COPIES = 256
 
 
 class FirstCopies:
-    """The payloads of each author, with the peers that delivered them. Authors and peers are validators, so their number is
-    bounded. Addresses have 20 bytes, and hashes 32."""
+    """The last `MAX_FIRST_COPIES` payloads of each author, with the peers that delivered them. Authors and peers are
+    validators, so their number is bounded. Addresses have 20 bytes, and hashes 32."""
 
     def __init__(self) -> None:
         # Each author has a history of its own. With a common one, a validator could push out the payloads of another

@@ -103,8 +103,8 @@ class HeightManager:
     # -- input ---------------------------------------------------------------------------------------------------
 
     def start(self, now_ms: int) -> list[Effect]:
-        """Start the height and return the effects. After a restart, go on in the highest round of the journal and send
-        its messages again.
+        """Start the height and return the effects. After a restart, go on in the highest round of the journal, and sign
+        and send again what the journal has for that round.
 
         `now_ms` is the wall clock in Unix milliseconds."""
         self._now_ms = now_ms

@@ -142,8 +142,9 @@ class Journal:
     def check_and_record(self, payload: Payload) -> bytes:
         """Return the record (RLP) that must be on disk before `payload` is signed.
 
-        Raises ContradictionError if `payload` must not be signed. Signing the same payload again is no contradiction,
-        because the signature is the same. The payload is remembered at once, whether it is signed or not.
+        Raises ContradictionError if `payload` must not be signed, and does not remember it then. The same payload may be
+        signed again, because the signature is the same, but not for a final block, after a loss, or up to the floor. An
+        admitted payload is remembered at once, whether it is signed or not.
         """
         sequence, round_ = payload.round_id.sequence, payload.round_id.round
         # These three come first: they hold for a repeated payload, too.

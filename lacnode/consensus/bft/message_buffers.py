@@ -72,9 +72,9 @@ class FutureMessageBuffer:
         return len(self._kept)
 
     def add(self, height: int, current: int, hash_: bytes, message: MessageReceived) -> None:
-        """Keep `message`, whose bytes have the hash `hash_` (32 bytes), if `height` is not too far above the `current`
-        height. Otherwise it is dropped without an error. A further copy from the same peer is dropped, too. Beyond a
-        bound, `message` or another one is dropped (see the class).
+        """Keep `message`, whose bytes have the hash `hash_` (32 bytes), if `height` is above the `current` height by at most
+        `MessageLimits.future_distance`. Otherwise `message` is dropped without an error. A further copy from the same peer
+        is dropped, too. Beyond a bound on all messages, `message` or another one is dropped (see the class).
         """
         # The distance bounds what a peer can claim: a message for a height far away would wait for days.
         if self._limits.future_messages <= 0 or not current < height <= current + self._limits.future_distance:

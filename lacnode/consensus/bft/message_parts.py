@@ -37,7 +37,8 @@ def decode_unsigned_items(items: Sequence[bytes]) -> list[RlpItem]:
 
 
 def with_body_of_block(outline: Message, items: Sequence[bytes]) -> Message:
-    """Return `outline` with the body of its block. The block is the first of the encoded `items` after the signed payload.
+    """Return `outline` with the body of its block. `items` are the encoded items after the signed payload: the first one is
+    the block.
 
     An outline without a block is returned as it is. Raises RlpError if the body is malformed.
     """

@@ -124,8 +124,10 @@ class MessageEnvelope(Protocol):
         malformed, or if an author not `known` signed a part."""
 
     def add_decoded_body(self, outline: Message) -> Message:
-        """Decode the body of the block. Return `outline` with it. Raises RlpError if the body is malformed, or if the
-        author signed the body (a QBFT proposal) and it does not fit the header. Otherwise the two are not compared."""
+        """Decode the body of the block, and return a copy of `outline` with the body. `outline` is what
+        `decode_without_body` returned. A message without a block is returned as it is. Raises RlpError if the body is
+        malformed. In a QBFT proposal, whose author signs the body too, also if the body does not fit the header. In
+        other messages body and header are not compared."""
 
 
 def decode_whole(envelope: MessageEnvelope, known: AuthorFilter = allow_any_author) -> Message:

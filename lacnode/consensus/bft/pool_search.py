@@ -46,7 +46,7 @@ class PoolSearch:
 
     def search_finished(self, found: bool, now_ms: int) -> list[Effect]:
         """Return the effects that shorten the round if something was `found`, and otherwise the timer of another search
-        after one block period. Empty if there is a proposal already.
+        after one block period. Empty if there is a proposal already, or if the round would not end earlier by that.
         """
         if self._round.has_proposal:
             return []

@@ -37,8 +37,9 @@ class ProposalBuilder:
         return self._own.state is ProposerState.NONE
 
     def block_timer_expired(self, now_ms: int) -> list[Effect]:
-        """Begin the proposal of round 0, unless it was begun before. Return the effect that builds the block, or that
-        waits until a block may follow its parent. Empty in a later round, and once the block is built."""
+        """Begin the proposal of round 0, unless it was begun before: that of a later round begins in `begin_later_round`.
+        While a new block is to be built, in any round, return the effect that builds the block, or that waits until a
+        block may follow its parent. Empty if no proposal has begun, and once the block is built."""
         # Later rounds start their block in `begin_later_round`: they need a quorum of round changes first.
         if self.may_begin and self._round.number == 0:
             self._own.start_block(ProposalDraft())

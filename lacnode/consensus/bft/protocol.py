@@ -153,10 +153,11 @@ class BftProtocol(Protocol):
         """The rules for its certificates."""
 
     def encode_extra_data(self, extra: ExtraData) -> bytes:
-        """Encode all items as RLP, as in a header, with round and seals."""
+        """Encode all items that the extra data of this protocol has, as in a header, with the seals. IBFT 1 leaves out
+        vote and round, which the others encode."""
 
     def decode_extra_data(self, data: bytes) -> ExtraData:
-        """Decode the extra data of a header. Raises RlpError if Besu would refuse these bytes."""
+        """Decode the extra data of a header. Raises RlpError if these bytes are not in the form of this protocol."""
 
     def block_hash(self, header: BlockHeader) -> bytes:
         """The block's hash (32 bytes) everywhere outside consensus messages.

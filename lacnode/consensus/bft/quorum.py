@@ -7,8 +7,11 @@ def quorum(validators: int) -> int:
     return (2 * validators + 2) // 3
 
 
-def prepares_needed(validators: int) -> int:
-    """The number of prepares that make a proposal prepared. The proposer sends none: its proposal counts as one."""
+def prepares_needed_beside_proposal(validators: int) -> int:
+    """The prepares that make a proposal prepared if the proposer sends none, as in IBFT 2.0: `quorum(validators) - 1`.
+    The proposal is not in this number. It counts as the missing one. If the proposer prepares too, as in QBFT, a whole
+    quorum of prepares is needed: `Committee.prepares_needed` knows which of the two.
+    """
     return quorum(validators) - 1
 
 

@@ -31,7 +31,8 @@ class ReceivedProposals:
     def examine(self, proposal: Proposal) -> list[Effect]:
         """Return the effect that asks for the check of the proposed block, for a proposal of the current round or a
         later one. The proofs of the proposal were checked before. A second proposal for a round is not checked: the
-        effects blame its author if it has another digest, and are empty otherwise.
+        effects blame its author if it has another digest, and are empty otherwise. Beyond `MAX_PROPOSALS_CHECKED`
+        unanswered checks, the proposal of the lowest round is forgotten, and its answer is then not needed.
         """
         round_, digest = round_id_of(proposal).round, proposal.signed.payload.digest
         if round_ in self._first_digests:
@@ -64,8 +65,8 @@ class ReceivedProposals:
         self._first_digests.setdefault(round_id_of(proposal).round, proposal.signed.payload.digest)
 
     def pop_checked(self, round_: int, digest: bytes) -> Proposal | None:
-        """Remove and return the proposal whose check for `round_` and `digest` (32 bytes) is answered. None if it is
-        not needed any longer.
+        """Remove and return the proposal whose check for `round_` and `digest` (32 bytes) is answered. None if
+        there is none: its round was left, it was forgotten, or the answer is about this node's own block.
         """
         return self._checks.pop((round_, digest), None)
 

@@ -55,10 +55,14 @@ class NetworkObservation:
 
 
 def required_other_validators(validators: int, head: int, *, is_late: bool = False) -> int:
-    """How many others a validator must meet before it signs, in a set of `validators` on block `head`.
+    """How many other validators must be met before this one signs. `validators` is the size of the set, this one
+    included. `head` is the number of its own head block. A validator is met if it is connected and its head is not above
+    `head`.
 
-    Before block 1 it is all of them, unless the validator has waited too long (`is_late`). Validators that lost their
-    data could otherwise form a quorum that has forgotten its decisions (docs/adr/0005-meet-before-block-1.md).
+    The result is `min(n - q + 1, q - 1)`, with n `validators` and their quorum q. While `head` is 0 it is all others,
+    n - 1: validators that lost their data could otherwise form a quorum that has forgotten its decisions
+    (docs/adr/0005-meet-before-block-1.md). With `is_late`, because the validator has waited `MAX_MEETING_MS`, `head` does
+    not matter.
     """
     if head == 0 and not is_late:
         return validators - 1

@@ -85,7 +85,8 @@ class Round:
 
     @property
     def own_commit(self) -> CommitPayload:
-        """The commit for the accepted proposal, before it is signed. Call it only when `has_proposal`."""
+        """The own commit for the accepted proposal, without its seal and without its signature: `sign_payload` adds
+        both. AssertionError if no proposal is accepted (`has_proposal`)."""
         assert self.digest is not None
         return CommitPayload(self.id, self.digest, seal_digest=self._seal_digest)
 

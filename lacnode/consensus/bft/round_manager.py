@@ -147,7 +147,7 @@ class RoundManager:
 
     def resend_signed(self, signed: SignedAtHeight, *, is_prepared: bool) -> list[Effect]:
         """Return the effects that sign again, and so send again, what the journal has for this round, the round change
-        excepted.
+        excepted. With `is_prepared` the proposal is excepted too, and the commit is signed even if the journal has none.
 
         The node may have stopped between the journal and the network. Signing the same payload again gives the same
         bytes, so no other validator sees a contradiction. `is_prepared`: the block of this round was prepared.

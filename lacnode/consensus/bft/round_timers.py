@@ -41,8 +41,8 @@ class RoundTimers:
 
     def start_round(self, number: int, now_ms: int) -> StartRoundTimer:
         """Start round `number` at `now_ms` (Unix milliseconds). Return the timer of its first part. The round lasts
-        the request timeout, doubled for each earlier round (at most `MAX_DOUBLINGS` times), and longer while it waits for a
-        block to be due.
+        the request timeout, doubled for each earlier round (at most `MAX_DOUBLINGS` times). Round 0 lasts longer while it
+        waits for its block to be due, and round 1 while other validators may wait for an empty block in round 0.
         """
         # The duration doubles until some round is long enough for the slowest validator and the slowest connection.
         duration = self._round_duration_ms(number)
@@ -77,14 +77,14 @@ class RoundTimers:
 
     def shorten_by_search(self, now_ms: int) -> list[StartRoundTimer]:
         """Let round 0 wait no longer from `now_ms` (Unix milliseconds) on, because there is something to mine. Return
-        its new timer. Empty if it does not wait.
+        its new timer. Empty if round 0 would not end earlier by that.
         """
         self._is_shortened_by_search |= self.can_shorten(now_ms)
         return self.end_waiting(now_ms)
 
     def end_waiting(self, now_ms: int) -> list[StartRoundTimer]:
         """From `now_ms` (Unix milliseconds) on, let round 0 wait no longer for transactions, or round 1 for a quorum.
-        Return the new timer. Empty if the current round waits for neither.
+        Return the new timer. Empty if the current round waits for neither, or if round 0 would not end earlier by that.
         """
         if self._waits_for_quorum:
             self._waits_for_quorum = False
@@ -97,22 +97,22 @@ class RoundTimers:
         return [self._start(0, self._round_duration_ms(0) + self._head.block_period_ms, now_ms)]
 
     def next_part_timer(self) -> StartRoundTimer | None:
-        """The timer for the next part of the current round, or None if the round is over. Call it when the timer of a
-        part has expired.
+        """Begin the next part of the current round, and return its timer. None if the round is over. Call it once when
+        the timer of a part has expired.
 
         A part has at most `RESEND_INTERVAL_MS`. Between two parts the validator sends its messages again.
         """
         return self._slice() if self._left_ms > 0 else None
 
     def start_first_search_timer(self, now_ms: int) -> list[StartBlockTimer]:
-        """The timer for the first search of the pool: when the block is due. Empty if the pool is not to be searched.
-        `now_ms` is in Unix milliseconds.
+        """The timer for the first search of the pool: when the block is due. Empty if the pool is not to be searched at
+        this height, or if the search could not shorten the round. `now_ms` is in Unix milliseconds.
         """
         return self._search_timer(self._first_block_due(now_ms), now_ms)
 
     def start_search_timer(self, now_ms: int) -> list[StartBlockTimer]:
-        """The timer for another search of the pool, one block period from `now_ms` (Unix milliseconds). Empty if it
-        could not shorten the round.
+        """The timer for another search of the pool, one block period from `now_ms` (Unix milliseconds). Empty if the
+        pool is not to be searched at this height, or if the search could not shorten the round.
         """
         return self._search_timer(now_ms + self._head.block_period_ms, now_ms)
 

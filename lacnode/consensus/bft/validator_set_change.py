@@ -23,7 +23,8 @@ class ValidatorSetChange:
 
     @property
     def validators_after(self) -> tuple[bytes, ...]:
-        """The validators after the vote has passed, ascending (20-byte addresses)."""
+        """The validators that there would be if the vote passed, ascending (20-byte addresses). Nothing is changed.
+        Empty if the last validator is removed."""
         members = set(self.validators)
         (members.add if self.add else members.discard)(self.recipient)
         return tuple(sorted(members))

@@ -29,7 +29,7 @@ def on_chain_hash(header: BlockHeader) -> bytes:
 def commit_seal_digest(header: BlockHeader) -> bytes:
     """The digest (32 bytes) that a commit seal signs: the hash of the on-chain hash and the code of a commit message.
 
-    Raises RlpError if the extra data is not that of IBFT 1.
+    Raises the RlpError of `on_chain_hash`.
     """
     return keccak256(on_chain_hash(header) + _COMMIT_CODE)
 

@@ -31,7 +31,7 @@ class Ibft1HeaderForm(HeaderForm):
 
     def creator(self, header: BlockHeader) -> bytes:
         """The address (20 bytes) that signed the proposer seal. For the genesis block, which has none, the coinbase.
-        Raises RlpError for a bad seal.
+        Raises RlpError if the seal is missing or bad, or if the extra data is malformed.
         """
         if header.number == 0:
             return header.coinbase

@@ -92,7 +92,8 @@ def certificate_fields(certificate: PreparedCertificate) -> RlpValue:
 def decode_prepared_certificate(
     item: RlpItem, known: AuthorFilter = allow_any_author, check_form: SignatureCheck = check_signature_form
 ) -> PreparedCertificate:
-    """Decode an RLP item. Raises RlpError if it is not a certificate signed by `known` authors.
+    """Decode an RLP item. Raises RlpError if it is not a certificate signed by `known` authors, or if two of its prepares
+    have the same author.
 
     `message_validation` checks what the certificate proves. `check_form` refuses signatures of a wrong form.
     """
@@ -170,8 +171,8 @@ def decode_round_id(item: RlpItem, code: int) -> RoundId:
 
 
 def recover_author(item: RlpItem, code: int) -> bytes:
-    """The address (20 bytes) that signed a payload of this code. Raises RlpError if the item is malformed. It costs one
-    recovery of a signature."""
+    """The address (20 bytes) that signed a payload of this code. Raises RlpError if the item is malformed, or if no address
+    can be recovered. It costs one recovery of a signature."""
     return _decode_signed(item, code, allow_any_author)[2]
 
 

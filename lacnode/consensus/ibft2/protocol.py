@@ -111,8 +111,8 @@ class Ibft2JustificationRules:
         check_proposal(committee, proposal)
 
     def check_round_change(self, committee: Committee, message: RoundChange) -> None:
-        """Check author, height and round of a round change, and that its block and its proofs fit the round that it
-        shows. Raises MessageRefusedError.
+        """Check author, height and round of a round change, and that its block and its proofs fit the prepared round
+        that it shows. Raises MessageRefusedError.
         """
         check_round_change(committee, message)
 

@@ -63,8 +63,8 @@ def encode_signed_list(signed: Sequence[SignedPayload[Payload]]) -> bytes:
 
 
 def decode_justification(items: list[RlpItem], known: AuthorFilter = allow_any_author) -> Justification:
-    """Decode what `encode_justification` made. Raises RlpError if it is malformed, or if an author not `known` signed a
-    part."""
+    """Decode the items of what `encode_justification` made. Raises RlpError if they are malformed, if an author not `known`
+    signed a part, or if two of the round changes or two of the prepares have the same author. A high s is accepted."""
     fields = RlpFields(items, "justification")
     shown = check_justifying_signature_form
     justification = Justification(decode_round_changes(fields, known, shown), decode_prepares(fields, known, shown))

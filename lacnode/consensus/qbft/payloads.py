@@ -195,8 +195,8 @@ def round_id_of_signed(item: RlpItem, kind: MessageKind) -> RoundId:
 
 
 def recover_author(item: RlpItem, kind: MessageKind) -> bytes:
-    """The address (20 bytes) that signed a payload. Raises RlpError if the item is malformed. It costs one recovery of a
-    signature."""
+    """The address (20 bytes) that signed a payload. Raises RlpError if the item is malformed, or if no address can be
+    recovered. It costs one recovery of a signature."""
     return _decode_signed(item, kind, allow_any_author)[2]
 
 

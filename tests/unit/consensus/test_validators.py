@@ -4,7 +4,7 @@ import pytest
 
 from lacnode.consensus.bft.extra_data import ExtraData, Vote, VoteType
 from lacnode.consensus.bft.proposer import proposer_for
-from lacnode.consensus.bft.quorum import max_faulty, prepares_needed, quorum
+from lacnode.consensus.bft.quorum import max_faulty, prepares_needed_beside_proposal, quorum
 from lacnode.consensus.bft.vote_proposer import VoteProposer
 from lacnode.consensus.bft.vote_tally import VoteTally
 from lacnode.primitives.header import BlockHeader
@@ -50,7 +50,11 @@ def extra(vote: Vote | None) -> ExtraData:
     ],
 )
 def test_quorums(validators: int, enough: int, prepares: int, faulty: int) -> None:
-    assert (quorum(validators), prepares_needed(validators), max_faulty(validators)) == (enough, prepares, faulty)
+    assert (quorum(validators), prepares_needed_beside_proposal(validators), max_faulty(validators)) == (
+        enough,
+        prepares,
+        faulty,
+    )
 
 
 def test_more_than_half_of_the_validators_let_somebody_in() -> None:
