@@ -34,14 +34,16 @@ class PushGateway:
         return encode_metrics(families)
 
     async def push(self, body: bytes) -> str:
-        """Replace the series of the job that are named in `body`. Return empty text: a gateway makes no remark.
-        ReceiverError if the gateway does not accept them within `REQUEST_SECONDS`."""
+        """Send the series in `body` to the job's group in the gateway. A series of the same name there is replaced,
+        others stay. Return empty text: a gateway makes no remark. ReceiverError if the gateway refuses them, cannot be
+        reached, or does not answer within `REQUEST_SECONDS`."""
         await self._request("POST", body)
         return ""
 
     async def report_stop(self) -> None:
         """Remove every series of the job from the gateway. Without this, it would show the last values of a node that
-        has stopped. ReceiverError if the gateway does not do it within `REQUEST_SECONDS`."""
+        has stopped. ReceiverError if the gateway refuses, cannot be reached, or does not answer within
+        `REQUEST_SECONDS`."""
         await self._request("DELETE", b"")
 
     async def _request(self, method: str, body: bytes) -> None:

@@ -66,8 +66,8 @@ def process_series(client_version: str) -> Iterator[MetricSeries]:
 
 
 def runtime_series() -> Iterator[MetricSeries]:
-    """Yield the series of Python's memory, garbage collection and threads under the JVM's names, in the spellings of
-    both generations of Prometheus's Java client."""
+    """Yield the series of Python's memory, garbage collection and threads under the JVM's names. Those of the memory
+    come twice, in the spellings of both generations of Prometheus's Java client."""
     yield from _memory("used", "Memory of this process in use", resident_bytes)
     yield from _memory("committed", "Memory of this process that the system has given", resident_bytes)
     yield from _memory("max", "Memory of the machine", lambda: _MACHINE_BYTES)

@@ -39,7 +39,8 @@ def read_local_status(spec: ChainSpec, chain: Blockchain, network_id: int) -> Lo
 
 class PermissioningContextReader:
     """Reads the `PermissioningContext` of this node: the head, the validators after it, whether this node has caught up
-    or is a validator, and whether it is isolated. `own_address` is the 20-byte address of this node."""
+    or is a validator, and whether it is isolated: without any peer but bootnodes. `own_address` is the 20-byte address
+    of this node."""
 
     def __init__(
         self,

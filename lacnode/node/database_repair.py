@@ -14,7 +14,7 @@ import trio
 
 from lacnode.chain.block_repair import BlockRepair, RepairNotProvenError
 from lacnode.chain.chain_store import BODIES, HEADERS
-from lacnode.p2p.peer import Peer, RequestFailedError
+from lacnode.p2p.peer import NoAnswerError, Peer
 from lacnode.storage.database import Database
 from lacnode.storage.storage_errors import DamagedValueError, StorageError
 from lacnode.workers.worker import Worker
@@ -71,7 +71,8 @@ class DatabaseRepair:
             del self._met[place]
 
     async def run(self) -> None:
-        """Repair the reported values one after the other, until cancelled. A repair that fails is logged."""
+        """Repair the reported values one after the other, until cancelled. The log names each value that was repaired,
+        and each that could not be."""
         async for error in self._out:
             where = f"table {error.table}, key 0x{error.key.hex()}"
             try:
@@ -98,7 +99,7 @@ class DatabaseRepair:
                 await take(peer)
             # A peer may not have the block, or send another one. The hash proves the value, so the next peer is as
             # good.
-            except (RepairNotProvenError, RequestFailedError) as failure:
+            except (RepairNotProvenError, NoAnswerError) as failure:
                 reason = f"the last peer that was asked did not help: {failure}"
             else:
                 return

@@ -41,8 +41,7 @@ class LineWriter:
 
     def write(self, line: str) -> None:
         """Write `line`, now or as soon as the output takes it. A line break is added. It never blocks and never raises.
-        A line that does not fit is lost and counted.
-        """
+        A line that does not fit, or that the output refuses, is lost and counted."""
         with self._changed:
             stream = self._stream()
             try:

@@ -52,9 +52,9 @@ class NodeNetworkHandler:
         self._consensus_filter.receive(peer, code, data)
 
     def wants_block_body(self, peer: Peer, header: BlockHeader) -> bool:
-        """Return whether the body of a long block that `peer` announces is needed: a quorum sealed `header`, and it is
-        the next block. A header that breaks a rule ends the session. Unless the extra data is malformed or too long,
-        `peer` counts as having the block from now on, also after False."""
+        """Return whether the body of a long block that `peer` announces is needed: a quorum sealed `header`, and the
+        block is the next one. A header that breaks a rule ends the session. Unless the extra data is malformed or too
+        long, `peer` counts as having the block from now on, also after False."""
         return self._blocks.wants_block_body(peer, header)
 
     def block_received(self, peer: Peer, block: Block) -> None:

@@ -20,9 +20,8 @@ class PeerExpulsion:
         self._log = RateLimitedLog("consensus", trio.current_time)
 
     def expel(self, peer: Peer, reason: str) -> None:
-        """End the session with `peer` and refuse the node for `COOL_DOWN_SECONDS`. `reason` is a text for the log.
-        Nothing if the session is ending already. Call on the event loop.
-        """
+        """End the session with `peer` and refuse the node for `COOL_DOWN_SECONDS`. A static node is not refused.
+        `reason` is a text for the log. Nothing if the session is ending already. Call on the event loop."""
         # Several messages of one peer may be handled before its session ends. One line and one refusal are enough.
         if peer.end_reason is None:
             self._log.warning(("ended", peer.id), "session ended", peer=peer.enode_text, reason=reason)

@@ -118,7 +118,8 @@ class PermissioningRules:
 
     def moved_node_hint(self, enode: Enode, head: BlockHeader) -> str | None:
         """Return a sentence for the operator if lacnode's own node rules list the node of `enode` at another address.
-        None if they list it at this address or not at all, without such rules, and if they give no answer now."""
+        None if they list it at this address or not at all, without such rules, and if they give no answer now. It calls
+        contracts, so call it in a worker thread."""
         place = None if self._node_explainer is None else self._node_explainer.find_other_listed_address(enode, head)
         if place is None:
             return None
@@ -177,15 +178,17 @@ class PermissionQueries:
 
     def explain_transaction(self, call: TransactionCall, sender: bytes) -> Decision:
         """Return whether `sender` (20-byte address) may send `call` now, and why not, by the state of the head. If the
-        contract cannot be read, the answer is a refusal that says so."""
+        contract cannot be read, the answer is a refusal that says so. It asks contracts, so call it in a worker
+        thread."""
         return self._permissions.explain_transaction(call, sender, self._permissioning_context().header)
 
     def simulate_change(self, call: TransactionCall, sender: bytes, budget: ExecutionBudget) -> ChangeSimulation:
         """Execute `call`, a change of the rules, on a copy of the head's state, and keep nothing. Return whether it
-        succeeds, which administrators can change the rules after it, and whether there is an admin contract after it
-        (`has_admin_contract`): without one there is no lockout. The changed rules are not returned. `sender` has 20 bytes.
-        TransactionRejectedError if the transaction cannot be in the next block, SystemCallError if no block can,
-        ExecutionInterruptedError if `budget` is used up."""
+        succeeds, which accounts can change the rules after it, and whether there is an admin contract after it
+        (`has_admin_contract`): without one there is no lockout. Of the accounts, only `sender` (20 bytes) and the
+        listed administrators are looked at. The changed rules are not returned. TransactionRejectedError if the
+        transaction cannot be in the next block, SystemCallError if no block can, ExecutionInterruptedError if `budget`
+        is used up."""
         address = self._permissions.settings.account_contract
         changed = self._simulate(call, sender, budget)
         if address is None:

@@ -42,8 +42,9 @@ class UnaskedBytes:
 
 
 class LongMessageFilter:
-    """Decides which long messages of one session with `peer` are kept, one message at a time. Short ones are always
-    kept. `max_transaction_bytes` is the length up to which this node accepts transactions. Used on the event loop."""
+    """Decides which long messages of one session with `peer` are kept, one message at a time. Those of at most
+    `MAX_SMALL_BODY_BYTES` are always kept. `max_transaction_bytes` is the length up to which this node accepts
+    transactions. Used on the event loop."""
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import trio
 
-from lacnode.p2p.peer_requests import PendingRequests, RequestFailedError
+from lacnode.p2p.peer_requests import NoAnswerError, PendingRequests
 from lacnode.p2p.wire.eth_messages import (
     BlockBodies,
     BlockHeaders,
@@ -49,21 +49,21 @@ class EthRequests:
         """Return headers of the peer, from the block `start` (a number or a hash of 32 bytes) on, that block included.
         `limit` of them are asked for. The peer may give none, fewer, more or others: nothing is checked.
 
-        `skip` blocks are left out between two headers. With `reverse` the numbers fall. Raises RequestFailedError if
+        `skip` blocks are left out between two headers. With `reverse` the numbers fall. Raises NoAnswerError if
         the peer does not answer in time, PeerLeftError if the session has ended.
         """
         return (await self._ask(BlockHeaders, lambda id_: GetBlockHeaders(id_, start, limit, skip, reverse))).headers
 
     async def request_bodies(self, hashes: Sequence[bytes]) -> Sequence[BlockBody]:
         """Ask for the bodies of blocks by hash (32 bytes). Return what the peer gives, which is not checked: in the
-        order of `hashes`, without those that it does not have. RequestFailedError if it does not answer in time,
+        order of `hashes`, without those that it does not have. NoAnswerError if it does not answer in time,
         PeerLeftError if the session has ended.
         """
         return (await self._ask(BlockBodies, lambda id_: GetBlockBodies(id_, tuple(hashes)))).bodies
 
     async def request_pooled_transactions(self, hashes: Sequence[bytes]) -> Sequence[Transaction]:
         """Ask for pooled transactions by hash (32 bytes). Return what the peer gives, which is not checked: in the
-        order of `hashes`, without those that it does not have. RequestFailedError if it does not answer in time,
+        order of `hashes`, without those that it does not have. NoAnswerError if it does not answer in time,
         PeerLeftError if the session has ended.
         """
         answer = await self._ask(PooledTransactions, lambda id_: GetPooledTransactions(id_, tuple(hashes)))
@@ -71,7 +71,7 @@ class EthRequests:
 
     async def request_receipts(self, hashes: Sequence[bytes]) -> Sequence[Sequence[Receipt]]:
         """Ask for the receipts of blocks by hash (32 bytes). Return what the peer gives for each block, which is not
-        checked: in the order of `hashes`, without the blocks that it does not have. RequestFailedError if it does not
+        checked: in the order of `hashes`, without the blocks that it does not have. NoAnswerError if it does not
         answer in time, PeerLeftError if the session has ended.
         """
         return (await self._ask(Receipts, lambda id_: GetReceipts(id_, tuple(hashes)))).receipts
@@ -109,7 +109,7 @@ class EthRequests:
             self._send(request(question.id))
             try:
                 answer = await self._pending.wait_for_answer(question)
-            except RequestFailedError:
+            except NoAnswerError:
                 # The timeout may have been the last one that is allowed.
                 self._judge()
                 raise

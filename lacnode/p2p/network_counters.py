@@ -74,7 +74,8 @@ class NetworkCounters:
         self.datagrams_out[_packet_name(datagram)] += 1
 
     def datagram_received(self, datagram: bytes) -> None:
-        """Count a packet of discovery that has come and whose hash and signature are right. It is counted by its type."""
+        """Count a packet of discovery that has come and was not dropped, by its type. `datagram` must have at least 98
+        bytes."""
         self.datagrams_in[_packet_name(datagram)] += 1
 
 

@@ -155,8 +155,8 @@ class P2pNetwork:
     # -- called by the node ----------------------------------------------------------------------------------------
 
     def add_static(self, enode: Enode) -> bool:
-        """Dial `enode` from now on whenever it is not connected. Return True. Return False if it is this node, or if it
-        is static already with the same address."""
+        """Dial `enode` from now on whenever it is not connected and the policy permits it. Return True. Return False if
+        it is this node, or if it is static already with the same address."""
         if enode.id == self.key.public_key:
             return False
         # The node is exempt from limits before it is dialled. Its session could otherwise be refused as one peer too

@@ -13,7 +13,7 @@ from lacnode.crypto.secp256k1 import address_of
 from lacnode.p2p.eth_requests import EthRequests
 from lacnode.p2p.peer_description import PeerDescription
 from lacnode.p2p.peer_head import PeerHead
-from lacnode.p2p.peer_requests import PeerLeftError, RequestFailedError
+from lacnode.p2p.peer_requests import NoAnswerError, PeerLeftError
 from lacnode.p2p.send_queue import SendQueue, SendQueueFullError
 from lacnode.p2p.supported_capabilities import CONSENSUS_MESSAGES
 from lacnode.p2p.wire.capabilities import CapabilityTable
@@ -28,7 +28,7 @@ from lacnode.p2p.wire.eth_messages import (
 from lacnode.p2p.wire.p2p_messages import DisconnectReason, Hello
 from lacnode.primitives.transaction import Transaction
 
-__all__ = ["Peer", "PeerLeftError", "RequestFailedError"]
+__all__ = ["NoAnswerError", "Peer", "PeerLeftError"]
 
 MAX_KNOWN_BLOCKS = 300
 MAX_KNOWN_TRANSACTIONS = 8_192

@@ -32,7 +32,7 @@ class PeerHead:
             self.total_difficulty = max(self.total_difficulty, self._genesis_difficulty + number)
 
     def lower_to(self, number: int) -> None:
-        """Lower the recorded number of the head to `number`, because the peer did not keep its claim of a higher one.
-        Nothing if it is lower already. The hash stays."""
+        """Lower the recorded number of the head to `number`, and the total difficulty with it, because the peer did not
+        keep its claim of a higher one. Nothing if the number is lower already. The hash stays."""
         self.number = min(self.number, number)
         self.total_difficulty = min(self.total_difficulty, self._genesis_difficulty + number)

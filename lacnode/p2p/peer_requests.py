@@ -21,11 +21,12 @@ MAX_USELESS_ANSWERS, USELESS_WINDOW_SECONDS = 5, 60.0
 """The number of useless answers that ends a session, if they come within so many seconds."""
 
 
-class RequestFailedError(Exception):
-    """A request has no answer: the peer did not answer in time, or the session ended."""
+class NoAnswerError(Exception):
+    """A request has no answer: the peer did not answer in time, or the session ended. An answer that does not fit is
+    not this error: nothing checks it here."""
 
 
-class PeerLeftError(RequestFailedError):
+class PeerLeftError(NoAnswerError):
     """The session ended before the answer came."""
 
     def __init__(self) -> None:
@@ -115,14 +116,14 @@ class PendingRequests:
 
     async def wait_for_answer(self, question: PendingRequest) -> Any:
         """Wait for the answer to `question` and return the value that `deliver` got. A timeout counts in `reputation`.
-        RequestFailedError if it does not come within `REQUEST_TIMEOUT_SECONDS`, PeerLeftError if the peer leaves.
+        NoAnswerError if it does not come within `REQUEST_TIMEOUT_SECONDS`, PeerLeftError if the peer leaves.
         """
         try:
             with trio.fail_after(REQUEST_TIMEOUT_SECONDS):
                 await question.answered.wait()
         except trio.TooSlowError:
             self.reputation.record_timeout(question.answer_code)
-            raise RequestFailedError(
+            raise NoAnswerError(
                 f"no answer {question.answer_code:#04x} within {REQUEST_TIMEOUT_SECONDS:.0f} s"
             ) from None
         finally:

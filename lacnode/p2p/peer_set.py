@@ -23,8 +23,8 @@ policy."""
 
 @dataclass(frozen=True, slots=True)
 class PeerLimits:
-    """At most `max_peers` peers in all. At most the part `inbound_share` (0 to 1) of them may have dialled this node. None
-    sets no such limit."""
+    """At most `max_peers` peers in all. At most the part `inbound_share` (0 to 1) of `max_peers` may have dialled this
+    node. None sets no such limit. Static nodes are exempt from both."""
 
     max_peers: int = 25
     inbound_share: float | None = 0.6
@@ -54,7 +54,8 @@ class PeerSet:
         return max(0, self._limits.max_peers - len(self.peers))
 
     def refusal_reason(self, id_: bytes, inbound: bool) -> DisconnectReason | None:
-        """Return why a new connection with the node `id_` (64 bytes) may not become a peer, None if it may.
+        """Return why a new connection with the node `id_` (64 bytes) may not become a peer, None if it may. Denials are
+        not looked at (`denial_reason`).
 
         Of two connections to one node, both sides must keep the same one. The rule is Besu's: if each side dialled, the
         connection that the side with the lower id dialled stays. Otherwise the older connection stays.
@@ -93,8 +94,7 @@ class PeerSet:
 
     def deny(self, id_: bytes, reason: str, seconds: float = math.inf) -> None:
         """Refuse sessions with the node `id_` (64 bytes) for `seconds`, or until restart if that is infinite. A static
-        node is exempt. A running session is not ended.
-        """
+        node is exempt. A running session is not ended. Beyond `MAX_DENIED_NODES` the oldest denial is forgotten."""
         if id_ not in self.exempt:
             until = seconds if seconds == math.inf else trio.current_time() + seconds
             self._denied[id_] = reason, until

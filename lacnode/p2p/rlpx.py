@@ -168,9 +168,9 @@ class RlpxConnection:
     async def close(self, reason: DisconnectReason | None) -> None:
         """Send Disconnect with `reason`, unless it is None, and close the connection.
 
-        Waits up to `farewell` seconds for the other side to close first. The system would otherwise reset the
-        connection because of bytes that this node has not read, and the other side would lose the Disconnect. It raises
-        no error if the connection is gone already.
+        After a Disconnect, wait up to `farewell` seconds for the other side to close first. The system would otherwise
+        reset the connection because of bytes that this node has not read, and the other side would lose the Disconnect.
+        No error is raised if the connection is gone already.
         """
         with trio.move_on_after(self._limits.farewell) as scope:
             # The session may have been cancelled because this node stops. The Disconnect is sent all the same.

@@ -59,9 +59,8 @@ class SendQueue:
         """Transaction messages and relayed consensus messages dropped, since the start."""
 
     def put_urgent(self, message_id: int, body: bytes) -> None:
-        """Queue a message, by its absolute id and its body, before all ordinary ones. SendQueueFullError if too many
-        bytes wait.
-        """
+        """Queue a message, by its absolute id and its body, behind the urgent ones and before all others.
+        SendQueueFullError if too many bytes of urgent messages wait."""
         self._urgent.put(message_id, body)
         self._change()
 

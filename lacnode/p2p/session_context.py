@@ -39,5 +39,4 @@ class SessionContext(Protocol):
 
     def dial_when_permitted(self, enode: Enode) -> None:
         """Remember the node `enode`, which the connection policy refuses, and dial it once the policy allows it.
-        Nothing for a node that does not listen.
-        """
+        Nothing for a node that does not listen, or if this node dials only the nodes of its configuration."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import trio
 
 from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
-from lacnode.p2p.peer import Peer, RequestFailedError
+from lacnode.p2p.peer import NoAnswerError, Peer
 from lacnode.rpc.services import RpcServices
 
 VALIDATOR_LAG_BLOCKS = 3
@@ -59,7 +59,7 @@ async def _having_block(
     async def ask(peer: Peer) -> None:
         try:
             headers = await peer.requests.request_headers(number, 1)
-        except RequestFailedError:
+        except NoAnswerError:
             return
         # The hash is compared, because a peer on another chain has a block of this number too.
         if [protocols.block_hash(header) for header in headers] == [hash_]:

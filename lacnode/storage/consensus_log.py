@@ -31,11 +31,12 @@ MOVE_LOG_ADVICE = (
 class ConsensusLog:
     """The log in the file `path`.
 
-    `owner` is the address (20 bytes) of the validator. A log of another owner is renamed. With None, any log is accepted.
-    A missing log is created with the records `if_missing`, all or none of them. A log without a header, from an older
-    version, gets one. `durable=False` does not flush, for tests.
+    `owner` is the address (20 bytes) of the validator. A log of another owner is renamed. With None, any log is
+    accepted. A missing log is created with the records `if_missing`, all or none of them. A log without a header, from
+    an older version, gets one. `durable=False` does not flush, for tests.
 
-    Raises StorageLockedError if another process uses the log, StorageCorruptError if it is damaged, and StorageError.
+    Raises StorageLockedError if another process or object uses the log, StorageCorruptError if it is damaged, and
+    StorageError, the base of both, for any other failure.
     """
 
     def __init__(
@@ -77,9 +78,9 @@ class ConsensusLog:
     def append(self, record: bytes) -> None:
         """Append `record` (1 byte to 64 MiB). It is on the disk when this returns.
 
-        Raises StorageFullError or StorageError, and then nothing is appended. Raises ValueError for another length.
-        After a failed flush the content of the disk is unknown: every later append fails with StorageError until the
-        log is opened again. So does an append after `close`.
+        Raises ValueError for another length. Raises StorageFullError or StorageError if the record cannot be written:
+        it is not in the log then. If the flush fails with one of these errors, the content of the disk is unknown:
+        every later append fails with StorageError until the log is opened again. So does an append after `close`.
         """
         frame = _frame(record)
         self._check_usable()
@@ -106,9 +107,10 @@ class ConsensusLog:
         return self._position
 
     def continues_from(self, earlier: LogPosition) -> bool:
-        """Whether this log may be the log at `earlier`, as it was then or grown, or rewritten since. Records up to
-        `earlier` are compared by their checksum. After a rewrite they are not: it counts if the identity of `earlier`
-        is one of the last `FORMER_IDENTITIES`. Raises OSError if the file cannot be read."""
+        """Whether this log may be the log that once had the position `earlier`: unchanged, grown, or rewritten since.
+        If it was not rewritten, the records up to `earlier` are compared by their checksum. If it was, nothing is
+        compared: True if the newest identity of `earlier` is one of the last `FORMER_IDENTITIES` of this log. Raises
+        OSError if the file cannot be read."""
         newest = earlier.identities[0]
         if newest != self._header.identity:
             # A rewrite starts a new identity and remembers the last ones.
@@ -129,8 +131,8 @@ class ConsensusLog:
         """Replace the whole log by `records` (1 byte to 64 MiB each), the oldest first. After a crash the old log or
         the new one is there, and never a part.
 
-        Raises StorageFullError or StorageError, also after `close` and after a failed flush. Raises ValueError for
-        another length.
+        Raises StorageFullError or StorageError, also after `close` and after a failed flush. Raises ValueError for a
+        record of another length.
         """
         self._check_usable()
         self._replace(self._header.successor(self._owner or self._header.owner), records)
@@ -268,8 +270,8 @@ class ConsensusLog:
 
 
 class MemoryConsensusLog:
-    """The same log in memory, for networks inside one process. It has no position and no lock. The records exist as
-    long as the object."""
+    """A log with the methods of `ConsensusLog`, in memory, for networks inside one process. It has no position and no
+    lock. The records exist as long as the object."""
 
     def __init__(self) -> None:
         self._records: list[bytes] = []

@@ -71,7 +71,8 @@ class LmdbSnapshot:
     def get(self, table: str, key: bytes) -> bytes | None:
         """Return the value of `key` in `table`, without its checksum. None if there is no such key or table.
 
-        Raises DamagedValueError for an altered value, StorageCorruptError for a damaged page, and StorageError.
+        Raises DamagedValueError for an altered value, StorageCorruptError for a damaged page, and StorageError, the
+        base of both, for any other failure.
         """
         found = self._tables.get(table)
         # A table that was never written has no handle.
@@ -86,7 +87,8 @@ class LmdbSnapshot:
     def items(self, table: str, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Yield the keys and values of `table` from the first key that is not below `start`, in the order of the keys.
 
-        Raises DamagedValueError at an altered value, StorageCorruptError at a damaged page, and StorageError.
+        Raises DamagedValueError at an altered value, StorageCorruptError at a damaged page, and StorageError, the base
+        of both, at any other failure.
         """
         found = self._tables.get(table)
         if found is not None:
@@ -97,7 +99,7 @@ class LmdbSnapshot:
         """Yield the keys and values of `table` in the order of the keys. A damaged value is None, and the iteration
         goes on. The listener of damages is called for it.
 
-        Raises StorageCorruptError for a damaged page, which ends it, and StorageError.
+        A damaged page ends the iteration with StorageCorruptError, any other failure with StorageError, the base of it.
         """
         found = self._tables.get(table)
         if found is not None:

@@ -20,8 +20,8 @@ from lacnode.storage.storage_errors import StorageError
 
 class ReadOnlyDatabase:
     """A `Database` of a running node, for reading in another process. `directory` is the data directory of the node.
-    Use it from one thread. Raises StorageError if there is no database. The content that `read` shows does not change
-    between two calls of `refresh`, so one snapshot serves a whole RPC call."""
+    Use it from one thread. Raises StorageError if there is no database. The content that `read` shows changes only by
+    `refresh` and `close_snapshot`, so one snapshot serves a whole RPC call."""
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / "database"

@@ -16,7 +16,7 @@ class StorageError(Exception):
 
 
 class StorageFullError(StorageError):
-    """The disk, or the quota of the user on it, is full, or the file may not become larger. Nothing was stored."""
+    """The disk, or the quota of the user on it, is full, or the file may not become larger."""
 
 
 class StorageLockedError(StorageError):

@@ -50,7 +50,7 @@ class _Announced:
 class AnnouncedBlocks:
     """Imports and relays announced blocks. It works on the same chain as `synchronizer`, with the same threads.
 
-    `relay` is called with each block that became the head, and with its hash (32 bytes).
+    `relay` is called with each announced block that was imported here as the new head, and with its hash (32 bytes).
     """
 
     def __init__(self, chain: Blockchain, synchronizer: Synchronizer, *, relay: Callable[[Block, bytes], None]) -> None:
@@ -71,8 +71,8 @@ class AnnouncedBlocks:
     def wants_body(self, peer: Peer, header: BlockHeader) -> bool:
         """Whether the body of a long block that `peer` announces is needed: a quorum sealed `header`, and the block is
         the next one. False wakes the synchronizer if the block may be useful later. A header that breaks a rule ends
-        the session of `peer`. Unless the extra data is malformed or too long, `peer` counts as having the block from
-        now on, also after False."""
+        the session of `peer`. Malformed or too long extra data counts as a useless answer. In every other case `peer`
+        counts as having the block from now on, also after False."""
         if self._hash_if_near(peer, header) is None:
             return False
         try:

@@ -56,8 +56,8 @@ class BlockDownload:
     _gas_at_once: RequestSize = field(default_factory=lambda: RequestSize(FIRST_GAS_PER_REQUEST, GAS_PER_REQUEST))
 
     async def run(self, out: trio.MemorySendChannel[list[Block]]) -> None:
-        """Send verified blocks in order, not yet executed, until the peer has no more, or is slow and another peer may
-        be faster (`has_faster`).
+        """Send verified blocks to `out` in order, in lists, not yet executed, until the peer has no more, or is slow
+        and another peer may be faster (`has_faster`).
 
         The time that the reader of `out` takes does not count against the peer. Raises PeerFailedError if the peer
         fails or has used up its time (`pace`), and InternalBlockError if a check fails by a fault of this program.

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import trio
 
-from lacnode.p2p.peer import PeerLeftError, RequestFailedError
+from lacnode.p2p.peer import NoAnswerError, PeerLeftError
 from lacnode.p2p.wire.p2p_messages import DisconnectReason
 from lacnode.sync.peer_trust import PeerFault
 
@@ -104,7 +104,7 @@ class DownloadPace:
             ) from None
         except PeerLeftError as error:
             raise PeerFailedError(str(error), PeerFault.LEFT) from None
-        except RequestFailedError as error:
+        except NoAnswerError as error:
             raise PeerFailedError(str(error), PeerFault.LATE) from None
         finally:
             # In every case, an error included: time that was waited is gone.

@@ -96,8 +96,8 @@ class PeerTrust:
         return record.failures
 
     def record_delivery(self, peer: SyncPeer, *, slow: bool) -> None:
-        """Record that `peer` gave verified blocks. `slow`: it gave them slowly, so that other peers are asked first.
-        One delivery takes back one failure, and not all of them."""
+        """Record that `peer` gave verified blocks. Each delivery, slow or not, takes back one failure. `slow`: it gave
+        them slowly. Other peers are asked first then, until a delivery of it that is not slow."""
         # A peer that alternates between one good block and one failure must not start again from zero.
         record = self._record(peer.id)
         record.failures = max(0, record.failures - 1)
@@ -116,7 +116,8 @@ class PeerTrust:
         return min(peers, key=lambda peer: self._rank(peer, peer.address in validators, now), default=None)
 
     def may_be_fast(self, peer: SyncPeer) -> bool:
-        """Whether `peer` has neither failed nor been slow, as far as this node knows. True for an unknown peer."""
+        """Whether no failure of `peer` counts now (`record_failure`) and its last delivery was not slow. True for an
+        unknown peer."""
         record = self._nodes.get(peer.id)
         return record is None or not (record.failures or record.is_slow)
 

@@ -24,7 +24,7 @@ SLICE_SECONDS = 0.2
 class SlicedImport:
     """Imports verified blocks into `chain`, within `budget`.
 
-    `on_importing` is called with True before the import of several blocks, and with False after it.
+    `on_importing` is called with True before the import of more than `MIN_SYNC_BLOCKS` blocks, and with False after it.
     """
 
     def __init__(self, chain: Blockchain, budget: ExecutionBudget, on_importing: Callable[[bool], None]) -> None:

@@ -53,10 +53,11 @@ FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 15.0, 600.0
 class Synchronizer:
     """Keeps the chain at the height of its peers.
 
-    `peers` returns the open sessions, the oldest first. `worker` is the one thread that writes state, and `check_worker`
-    another one for verification. `on_syncing` is called with True when verified headers are ahead, and with False when the
-    node has caught up or no peer can help. `on_importing` is called with True while several verified blocks are imported.
-    `on_caught_up` is called once, when the node has peers and none of them is ahead.
+    `peers` returns the open sessions, the oldest first. `worker` is the one thread that writes state, and
+    `check_worker` another one for verification. `on_syncing` is called with True when verified headers are ahead, and
+    with False when the node has caught up or no peer can help. `on_importing` is called with True before more than
+    `MIN_SYNC_BLOCKS` verified blocks are imported, and with False after it. `on_caught_up` is called once, when there
+    are peers that may be asked and none of these is ahead.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class Synchronizer:
         self._import = SlicedImport(chain, self.budget, on_importing)
         self._on_caught_up = on_caught_up
         self.has_caught_up = False
-        """Whether this node was as far as all its peers, at any moment since its start."""
+        """Whether this node was as far as all peers that may be asked, at any moment since its start."""
         self._wake = trio.Event()
         self._behind_since: float | None = None
         self._started_at: int | None = None

@@ -14,7 +14,7 @@ from itertools import repeat
 import structlog
 import trio
 
-from lacnode.p2p.peer import Peer, RequestFailedError
+from lacnode.p2p.peer import NoAnswerError, Peer
 from lacnode.primitives.transaction import LONG_BYTES, Transaction
 from lacnode.sync.transaction_intake import TransactionIntake
 from lacnode.txpool.pool_settings import MAX_TRANSACTION_BYTES
@@ -213,7 +213,7 @@ class TransactionGossip:
         try:
             while wanted := self._next_request(peer):
                 await self._fetch(peer, wanted)
-        except RequestFailedError as error:
+        except NoAnswerError as error:
             # Not blamed: the peer may have dropped the transactions from its pool in the meantime.
             log.debug("announced transactions not delivered", peer=peer.enode_text, reason=str(error))
         finally:

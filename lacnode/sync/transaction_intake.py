@@ -102,7 +102,8 @@ class TransactionIntake:
             self._not_empty.set()
 
     async def run(self) -> None:
-        """Offer the queued transactions to the pool, each queue in its turn, until cancelled."""
+        """Offer the queued transactions to the pool, each queue in its turn and within the share of its peer, until
+        cancelled. The errors of `admit` pass through."""
         while True:
             while not self._lanes:
                 self._not_empty = trio.Event()

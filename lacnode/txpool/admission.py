@@ -62,9 +62,9 @@ class TransactionAdmission:
         """Check `transaction` against everything but the other transactions of the pool. `local` says that a user of
         this node sent it.
 
-        Whether the pool has the transaction, and whether its nonce is too far ahead, is not checked here. It may ask
-        the rules contract, which takes up to seconds. Raises TransactionRejectedError with Besu's reason if it may not
-        enter.
+        Not checked here are whether the pool has the transaction, and whether its nonce is too far ahead. The check may
+        ask the rules contract, which takes up to seconds. Raises TransactionRejectedError with Besu's reason if the
+        transaction may not enter.
         """
         # Before everything else: the cost of every other check grows with the length.
         self._check_length(transaction)

@@ -33,7 +33,8 @@ class GappedTransactions:
         self.memory_bytes -= pooled.memory_bytes
 
     def first_to_leave(self, longer_than: int = 0) -> PooledTransaction | None:
-        """Return the first one that takes more than `longer_than` bytes of memory, None if there is none. It stays here."""
+        """Return the first transaction that takes more than `longer_than` bytes of memory, None if there is none. It is
+        not removed."""
         those = chain(self._ordinary.values(), self._with_priority.values())
         return next((pooled for pooled in those if pooled.memory_bytes > longer_than), None)
 

@@ -22,7 +22,7 @@ class Removal(Enum):
     REPLACED = "replaced"
     EVICTED = "evicted"
     DROPPED = "dropped"
-    """It is too old, its user asked for it, or no block on this state can have it."""
+    """It is too old, a user removed it, its execution took too much, or no block on this state can have it."""
 
 
 PoolKey = tuple[bool, bool]

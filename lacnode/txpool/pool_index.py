@@ -66,11 +66,11 @@ class PoolIndex:
         return run
 
     def executable_by_sender(self, account_nonce: Callable[[bytes], int]) -> dict[bytes, list[PooledTransaction]]:
-        """The transactions of each sender (20-byte address) that the state allows, from its account nonce on, in the
-        order of nonces, up to the first nonce that is missing.
+        """Return, by sender (20-byte address), the transactions from its account nonce on, in the order of nonces, up
+        to the first nonce that is missing.
 
-        `account_nonce` returns the nonce of an address on the state. Its errors pass through. Senders without such a
-        transaction are left out.
+        `account_nonce` returns the nonce of an address on the state. Its errors pass through. Senders without a
+        transaction at their account nonce are left out.
         """
         runs = {sender: self.consecutive_from_nonce(sender, account_nonce(sender)) for sender in self._by_sender}
         return {sender: run for sender, run in runs.items() if run}

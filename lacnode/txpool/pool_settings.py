@@ -25,7 +25,8 @@ class PoolSettings:
     `max_size` is a number of transactions. `sender_share` (0 to 1) is the part of `max_size` that limits how far the
     nonce of a sender may run ahead. `layered` uses the limit of Besu's layered pool instead. `price_bump` is the
     percentage that a replacement must pay more. `fee_cap` is the highest price of a local transaction, 0 for no limit.
-    `min_priority_fee` is the lowest price above the base fee in a block of this node. `priority_senders` are 20-byte
+    `min_priority_fee` is the lowest price above the base fee of a transaction without
+    priority in a block of this node. `priority_senders` are 20-byte
     addresses. Their transactions have priority, and so have local ones with `local_priority`.
     `strict_replay_protection` refuses transactions with priority that name no chain id.
     """
@@ -55,8 +56,8 @@ class PoolSettings:
 
     @property
     def too_far_nonce_distance(self) -> int:
-        """The least distance of a nonce from the account's nonce that is too far. At least 1: then the account's nonce
-        itself is the only one that may enter."""
+        """The least distance of a nonce from the account's nonce that is too far. At least 1. With 1, the account's
+        nonce itself is the only one that may enter."""
         if self.layered:
             return LAYERED_FUTURE_NONCES
         return max(1, math.ceil(self.sender_share * self.max_size))

@@ -74,8 +74,8 @@ class PooledTransaction:
 
 class SelectionResult(Enum):
     """What the block builder did with a candidate. UNSEEN if it never came to it. INCLUDED: the block has it. SKIPPED:
-    not in this block, and it may stay in the pool. DROPPED: removed from the pool, because no block on this state can
-    have it or it took too long."""
+    not in this block, and it stays in the pool. DROPPED: removed from the pool, because no block on this state can have
+    it, or its execution took too much time, memory or logs."""
 
     UNSEEN = auto()
     INCLUDED = auto()
@@ -122,10 +122,13 @@ class PoolCandidate:
         self.result = SelectionResult.SKIPPED
 
     def interrupted(self, seconds: float, cause: str, *, was_held_up: bool) -> None:
-        """The builder calls this when the execution took too long or too much memory or logs. `cause` names the bound
-        that was reached after `seconds`. `was_held_up`: the machine did other work for most of that time.
+        """The builder calls this when it ended the execution, because the transaction reached the time, the memory or
+        the logs that one transaction may take. The transaction is not in this block. `cause` names the bound, in words.
+        It was reached after `seconds`. `was_held_up`: the machine did other work for most of that time.
 
-        The transaction is not in this block. The pool drops it, or offers it last for a while.
+        From now on the pool offers all transactions of the sender after all others, for `SENDER_LAST_SECONDS`. It drops
+        this one, and refuses it for `REFUSED_SECONDS`, if it was offered last already (`is_expected_slow`) and was not
+        held up, or after `MAX_TRIES` interruptions. `result` is then DROPPED, otherwise SKIPPED.
         """
         self.result = SelectionResult.SKIPPED
         self._pool.record_interruption(self, seconds, cause, was_held_up=was_held_up)

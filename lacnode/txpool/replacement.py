@@ -7,13 +7,13 @@ from lacnode.primitives.transaction import Transaction
 
 
 def may_replace(new: Transaction, old: Transaction, price_bump: int, base_fee: int | None) -> bool:
-    """Whether `new` pays at least `price_bump` percent more than `old`, so that it may replace it. `base_fee` is in wei
-    per gas, None before London. The caller has compared sender and nonce.
+    """Whether `new` may replace `old`, because it pays at least `price_bump` percent more. `base_fee` is in wei per
+    gas, None before London. The caller has compared sender and nonce.
 
     An old price of zero is no obstacle: of several free transactions the last one counts. Two plain gas prices are
-    compared with a rounded threshold, as in Besu. Else the price at `base_fee` must be higher and the tip not lower, or
-    the price equal and the tip higher. Without a base fee a transaction with other fees replaces none and is not
-    replaced.
+    compared with a threshold that is rounded down, as in Besu. In every other pair the price at `base_fee` must be
+    higher by `price_bump` percent and the tip not lower, or the price equal and the tip higher by `price_bump` percent.
+    Without a base fee, such a pair is never replaced.
     """
     if new.gas_price is not None and old.gas_price is not None:
         return new.gas_price >= old.gas_price * (100 + price_bump) // 100

@@ -45,8 +45,8 @@ class SlowTransactions:
         return tries
 
     def record_drop(self, hash_: bytes, now: float) -> None:
-        """Record that the transaction with this hash (32 bytes) was dropped at `now` (Unix seconds) for its time. It
-        is refused for `REFUSED_SECONDS`."""
+        """Record that the pool dropped the transaction with this hash (32 bytes) at `now` (Unix seconds), because its
+        execution took too much. It is refused for `REFUSED_SECONDS`."""
         # It is refused from now on, so its count is no longer needed.
         self._tries.pop(hash_, None)
         _remember(self._hashes, hash_, now + REFUSED_SECONDS, MAX_REMEMBERED_HASHES)

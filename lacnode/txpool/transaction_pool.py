@@ -31,8 +31,8 @@ Listener = Callable[[PooledTransaction], None]
 @dataclass(frozen=True, slots=True)
 class PoolStatistics:
     """The numbers of pooled transactions and of their senders, and about the bytes that they take in memory. `local`
-    were sent by users of this node, `remote` by peers. `max_size` is the largest number of transactions, -1 for a
-    layered pool, which has other bounds."""
+    were sent by users of this node, `remote` by peers. `max_size` is the largest number of transactions. It is -1 if
+    the settings are those of a layered pool, as in Besu."""
 
     max_size: int
     local: int
@@ -84,7 +84,7 @@ class TransactionPool:
 
     def add(self, transaction: Transaction, *, local: bool, now: float) -> None:
         """Add `transaction`, received at `now` (Unix seconds). `local`: a user of this node sent it. A full pool then
-        drops the least important ones, maybe this one. Raises TransactionRejectedError, or MissingNodeError (damage)."""
+        drops the least important, maybe this one. Raises TransactionRejectedError if refused, or MissingNodeError."""
         self._check_new(transaction)
         self._now = now
         self._check_not_slow(transaction, now)
@@ -181,7 +181,7 @@ class TransactionPool:
     def record_interruption(self, candidate: PoolCandidate, seconds: float, cause: str, *, was_held_up: bool) -> None:
         """Record that the execution of `candidate` was interrupted after `seconds` for `cause`. `was_held_up`: the
         machine did other work for most of that time. For `SENDER_LAST_SECONDS` all of its sender are offered last. It
-        is dropped and refused for a while if it was offered last already and not held up, or after `MAX_TRIES`."""
+        is dropped and refused for a while if it was offered last already and not held up, or at try `MAX_TRIES`."""
         pooled = candidate.pooled
         hash_ = pooled.transaction.hash
         with self._lock:
@@ -240,8 +240,8 @@ class TransactionPool:
             return sorted(self._index.all(), key=lambda pooled: pooled.sequence)
 
     def next_nonce(self, sender: bytes) -> int | None:
-        """The first nonce of `sender` (20 bytes), from the account's nonce on, that no pooled transaction has: a gap
-        counts. None if the pool has none of its transactions. MissingNodeError if a node of the state is missing."""
+        """The first nonce of `sender` (20 bytes), from the account's nonce on, that no pooled transaction has: the
+        first gap. None if no transaction of `sender` is pooled. MissingNodeError if the state lacks a node."""
         with self._lock:
             if not self._index.has_sender(sender):
                 return None

@@ -10,7 +10,7 @@ import trio
 from lacnode.chainspec.forks import ForkId
 from lacnode.crypto.node_key import NodeKey
 from lacnode.p2p.accepted_messages import MAX_UNASKED_BYTES
-from lacnode.p2p.peer import Peer, RequestFailedError
+from lacnode.p2p.peer import NoAnswerError, Peer
 from lacnode.p2p.rlpx import ConnectionFailedError, ConnectionTimeouts, PeerDisconnectedError
 from lacnode.p2p.wire.capabilities import Capability
 from lacnode.p2p.wire.eth_messages import (
@@ -199,13 +199,13 @@ class TestQuestions:
             async with trio.open_nursery() as nursery:
 
                 async def ask() -> None:
-                    with pytest.raises(RequestFailedError, match="left"):
+                    with pytest.raises(NoAnswerError, match="left"):
                         await peer.requests.request_headers(1, 1)
 
                 nursery.start_soon(ask)
                 await client.message()
                 await client.connection.close(DisconnectReason.CLIENT_QUITTING)
-            with pytest.raises(RequestFailedError, match="left"):
+            with pytest.raises(NoAnswerError, match="left"):
                 await peer.requests.request_headers(1, 1)
 
     async def test_answers_that_nobody_asked_for_end_the_session_after_some(self) -> None:

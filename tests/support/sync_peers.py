@@ -11,7 +11,7 @@ from lacnode.chain.blockchain import Blockchain
 from lacnode.consensus.ibft2.block_hash import committed_seal_hash, on_chain_hash
 from lacnode.crypto.node_key import NodeKey
 from lacnode.crypto.secp256k1 import sign
-from lacnode.p2p.peer import Peer, RequestFailedError
+from lacnode.p2p.peer import NoAnswerError, Peer
 from lacnode.p2p.peer_description import PeerDescription
 from lacnode.p2p.peer_head import PeerHead
 from lacnode.p2p.peer_requests import REQUEST_TIMEOUT_SECONDS
@@ -83,7 +83,7 @@ class ScriptedPeer:
             with trio.fail_after(REQUEST_TIMEOUT_SECONDS):
                 await trio.sleep(self.delay + size_bytes / self.bytes_per_second)
         except trio.TooSlowError:
-            raise RequestFailedError("no answer") from None
+            raise NoAnswerError("no answer") from None
         return answer
 
     def record_known_block(self, hash_: bytes, number: int) -> None:

@@ -29,7 +29,8 @@ class Capability:
 
     @property
     def message_space(self) -> int:
-        """The number of message ids of the protocol. ValueError if this node does not know the protocol."""
+        """The number of message ids of the protocol. ValueError if this node does not know the protocol or this
+        version."""
         try:
             return _MESSAGE_SPACES[self.name][self.version]
         except KeyError:

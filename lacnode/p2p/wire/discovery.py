@@ -99,8 +99,9 @@ def _everyone(_: Enode) -> bool:
 
 
 class Discovery:
-    """The discovery of one node. With `seeking` it searches every 30 seconds, without it every half hour. `dropped` counts
-    the datagrams that it ignored. The caller must call `tick` at least every second."""
+    """The discovery of one node. While the attribute `seeking` is True, as at first, it searches every 30 seconds,
+    otherwise every half hour. `dropped` counts the datagrams that were malformed or unexpected (`handle_datagram`). The
+    caller must call `tick` at least every second."""
 
     def __init__(
         self,
@@ -156,8 +157,9 @@ class Discovery:
         """Search again within half a second after `now` (Unix seconds), because the rules about permitted nodes have
         changed.
 
-        Nodes that pinged while they were not permitted are asked for a proof first. They may hold a proof of this node
-        already and not ping again, and this node answers no node without a proof."""
+        Nodes that pinged while they were not permitted, and are permitted now, are asked for a proof first. They may
+        hold a proof of this node already and not ping again, and this node answers no node without a proof.
+        """
         self._next_check = min(self._next_check, now + REFRESH_SOON_SECONDS)
         self._bonds.ping_again_by(now + REFRESH_SOON_SECONDS)
         for enode in self._refused_dialers.pop_permitted(self._permits):
@@ -165,8 +167,9 @@ class Discovery:
 
     def handle_datagram(self, data: bytes, source: Address, now: float) -> list[Action]:
         """Return the actions for a datagram from `source` (IP literal, UDP port) at `now` (Unix seconds). A datagram
-        that is no packet, or that this node did not expect, is dropped without an answer and counted in `dropped`. A
-        Ping of a node that is not permitted gets no answer, and is not counted."""
+        that is no packet, or that this node did not expect, is dropped without an answer and counted in `dropped`. Not
+        counted are a Ping of a node that is not permitted, which gets no answer, and an ENRRequest that comes before
+        the proof of its sender, which is answered after the proof."""
         try:
             packet = decode_packet(data)
         except DiscoveryError:
@@ -323,7 +326,7 @@ class Discovery:
                 self._lookup.add(node, now)
 
     def _send_pings(self, now: float) -> list[Action]:
-        due, failed = self._bonds.pop_due(now)
+        due, failed = self._bonds.find_due_and_forget_failed(now)
         for attempt in failed:
             # Nodes that answer no Ping must not be named to others.
             self._table.remove(attempt.enode.id)

@@ -97,10 +97,11 @@ class EndpointProofs:
             if len(attempt.hashes) < MAX_PINGS:
                 attempt.due = min(attempt.due, due)
 
-    def pop_due(self, now: float) -> tuple[list[ProofAttempt], list[ProofAttempt]]:
+    def find_due_and_forget_failed(self, now: float) -> tuple[list[ProofAttempt], list[ProofAttempt]]:
         """Return two lists: the attempts whose next Ping the caller must send at `now` (Unix seconds), and the attempts
-        that have failed. An attempt fails if the node has answered none of `MAX_PINGS` Pings in time. It is then
-        forgotten, with a proof of the same address.
+        that have failed. The due ones stay under way: call `record_ping` of each, otherwise it is due again at once. An
+        attempt fails if the node has answered none of `MAX_PINGS` Pings in time. It is then forgotten, with a proof of
+        the same address.
 
         An attempt whose node has a proof of another address is forgotten too, but is in neither list, and the proof
         stays. A stranger could otherwise delete a node's proof: it would replay one of the node's Pings from another

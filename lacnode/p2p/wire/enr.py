@@ -23,7 +23,8 @@ _PREFIX = "enr:"
 
 
 class RecordError(ValueError):
-    """The bytes or the text are no node record, or its signature is wrong."""
+    """The bytes or the text are no node record, or its signature is wrong. Also for a record of more than
+    `MAX_RECORD_BYTES` bytes, read or to be signed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -543,7 +543,8 @@ MESSAGE_NAMES = {message.CODE: message.__name__ for message in (*_ANNOUNCEMENTS,
 def decode_eth_message(version: int, code: int, body: bytes) -> EthMessage:
     """Decode the uncompressed body of the message with `code` in `eth/<version>`. Request ids are 0 before eth/66.
 
-    RlpError if the version has no such code, if the body is malformed, or if a request or an announcement is too large.
+    RlpError if the version has no such code, if the body is malformed or has too many items, or if a request, a Status
+    or an announcement of hashes is too long.
     """
     # An unknown code gets a range that contains no version.
     since, until, decoder = _MESSAGES.get(code, (_NO_LAST_VERSION, _NO_LAST_VERSION, Status.from_item))

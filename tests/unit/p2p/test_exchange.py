@@ -5,7 +5,7 @@ import trio
 import trio.testing
 
 from lacnode.p2p.connection_policies import AllowAllPolicy, CombinedPolicy, Connection, DenyListPolicy
-from lacnode.p2p.peer_requests import MAX_OPEN_REQUESTS, REQUEST_TIMEOUT_SECONDS, PendingRequests, RequestFailedError
+from lacnode.p2p.peer_requests import MAX_OPEN_REQUESTS, REQUEST_TIMEOUT_SECONDS, NoAnswerError, PendingRequests
 from lacnode.p2p.peer_set import MAX_DENIED_NODES, PeerLimits, PeerSet
 from lacnode.p2p.send_queue import MAX_BYTES_BEFORE_NEXT_ANSWER, MAX_QUEUED_BYTES, SendQueue, SendQueueFullError
 from lacnode.p2p.wire.enode import Enode
@@ -102,7 +102,7 @@ class TestRequests:
         self, autojump_clock: trio.testing.MockClock
     ) -> None:
         requests = PendingRequests(65)
-        with pytest.raises(RequestFailedError):
+        with pytest.raises(NoAnswerError):
             await requests.wait_for_answer(requests.open_request(HEADERS))
         question = requests.open_request(HEADERS)
         requests.deliver(HEADERS, 0, "late")
@@ -112,7 +112,7 @@ class TestRequests:
     async def test_no_answer_is_a_failure_after_five_seconds(self, autojump_clock: trio.testing.MockClock) -> None:
         requests = PendingRequests(68)
         before = trio.current_time()
-        with pytest.raises(RequestFailedError, match="within 5 s"):
+        with pytest.raises(NoAnswerError, match="within 5 s"):
             await requests.wait_for_answer(requests.open_request(HEADERS))
         assert trio.current_time() - before == pytest.approx(REQUEST_TIMEOUT_SECONDS)
 
@@ -120,7 +120,7 @@ class TestRequests:
         requests = PendingRequests(68)
 
         async def unanswered(kind: int) -> None:
-            with pytest.raises(RequestFailedError):
+            with pytest.raises(NoAnswerError):
                 await requests.wait_for_answer(requests.open_request(kind))
 
         await unanswered(HEADERS)
@@ -152,7 +152,7 @@ class TestRequests:
             nonlocal asked
             async with requests.slot_limiter():
                 asked += 1
-                with pytest.raises(RequestFailedError):
+                with pytest.raises(NoAnswerError):
                     await requests.wait_for_answer(requests.open_request(HEADERS))
 
         async with trio.open_nursery() as nursery:
@@ -167,9 +167,9 @@ class TestRequests:
         requests = PendingRequests(68)
         question = requests.open_request(HEADERS)
         requests.fail_all()
-        with pytest.raises(RequestFailedError, match="left"):
+        with pytest.raises(NoAnswerError, match="left"):
             await requests.wait_for_answer(question)
-        with pytest.raises(RequestFailedError, match="left"):
+        with pytest.raises(NoAnswerError, match="left"):
             requests.open_request(HEADERS)
 
 
