@@ -20,8 +20,9 @@ arena."""
 
 
 def configure_malloc() -> None:
-    """Set the limits of malloc (`mallopt`) once, before there are threads. From then on memory that is freed goes back
-    to the system. Does nothing where the C library is not glibc."""
+    """Set the limits of malloc (`mallopt`). Call it once, before there are threads. From then on a buffer of
+    `MAPPED_BYTES` or more goes back to the system when it is freed, and so does free memory of this size at the end of
+    an arena. It does nothing where the C library has no `mallopt`."""
     # musl has no such function.
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

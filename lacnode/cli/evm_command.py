@@ -32,7 +32,7 @@ def run(words: Sequence[str], settings: Settings) -> int:
         raise UsageError(f"both engines are needed: {reason}")
     try:
         document = orjson.loads(Path(words[1]).read_bytes())
-        outcomes = replay_difference(document)
+        outcomes = replay_engine_difference(document)
     except OSError as error:
         raise UsageError(f"{words[1]}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError, GenesisError) as error:
@@ -40,7 +40,7 @@ def run(words: Sequence[str], settings: Settings) -> int:
     return _report(outcomes)
 
 
-def replay_difference(document: dict[str, Any]) -> dict[str, Outcome]:
+def replay_engine_difference(document: dict[str, Any]) -> dict[str, Outcome]:
     """Execute the block in `document` again, and return its outcome by the name of each engine: `python` and `native`.
     An outcome is what the execution gives, or its ExecutionError. `document` is the file that a node writes when its
     engines differ. ValueError, KeyError, TypeError, AttributeError or GenesisError if it is another file.

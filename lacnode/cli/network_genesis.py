@@ -56,11 +56,11 @@ class NetworkModel(BaseModel):
     permissions: PermissionsModel | None = None
 
 
-def write_genesis_and_hashes(file: Path, directory: Path) -> int:
-    """Write the genesis and the expected hashes of the network of `file` into `directory`. Return the exit status 0.
-    Files that are there already with this content stay. UsageError if the file is wrong or cannot be read, if a file
-    cannot be written, or if `directory` has another genesis: nodes may run by that one.
-    """
+def write_genesis_and_expected_hashes(file: Path, directory: Path) -> int:
+    """Write the genesis of the network of `file`, and the block hash and state root that it must give, into
+    `directory`. Return the exit status 0. Files that are there already with this content stay. UsageError if the file
+    is wrong or cannot be read, if a file cannot be written, or if `directory` has another genesis: nodes may run by
+    that one."""
     genesis, expected = _make_genesis_and_hashes(_read(file))
     documents = {
         directory / name: json.dumps(document, indent=2) + "\n"

@@ -10,7 +10,7 @@ import orjson
 from lacnode.chainspec.genesis import GenesisError, parse_genesis
 from lacnode.cli.command_arguments import parse_command_arguments, required_option
 from lacnode.cli.errors import UsageError
-from lacnode.cli.network_genesis import write_genesis_and_hashes
+from lacnode.cli.network_genesis import write_genesis_and_expected_hashes
 from lacnode.cli.sources import Settings
 from lacnode.consensus.protocols import encode_genesis_extra_data
 from lacnode.crypto.node_key import NodeKey, save_node_key
@@ -41,7 +41,7 @@ def run(words: Sequence[str], settings: Settings) -> int:
         print("lacnode indexes log blooms as blocks are imported; there is no cache to generate")
         return 0
     if rest == ["generate-network-genesis"]:
-        return write_genesis_and_hashes(
+        return write_genesis_and_expected_hashes(
             Path(required_option(values, "config-file")), Path(required_option(values, "to"))
         )
     if rest != ["generate-blockchain-config"]:

@@ -91,7 +91,8 @@ class Coordinator:
     async def set_next_timestamp(self, timestamp: int) -> None:
         """Give the next block `timestamp` (Unix seconds). DevnetError if it is too early or too far.
 
-        While blocks are made at every period, it gets this timestamp or a slightly later one."""
+        While blocks are made at every period, the next block gets this timestamp or a slightly later one.
+        """
         async with self._holding() as (_, head):
             self._check_timestamp(head, timestamp)
             self._next_timestamp = timestamp

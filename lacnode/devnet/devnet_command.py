@@ -57,8 +57,8 @@ PLAIN_INTERVAL_SECONDS, PLAIN_WIDTH_COLUMNS = 10.0, 132
 
 def main(argv: list[str]) -> int:
     """Run `lacnode devnet` with the arguments after `devnet`. Return the exit status: 0, or 1 with a message on
-    standard error. SystemExit for wrong options and for `--help`.
-    """
+    standard error. SystemExit for wrong options and for `--help`. BrokenPipeError if the reader of the output is
+    gone."""
     arguments = _parser().parse_args(argv)
     try:
         return int(arguments.run(arguments))

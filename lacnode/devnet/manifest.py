@@ -358,10 +358,10 @@ def _bootnodes(manifest: Manifest, node: DevnetNode) -> list[DevnetNode]:
 
 def join_devnet(manifest: Manifest, name: str) -> tuple[Manifest, DevnetNode]:
     """Add an observer that knows only the genesis and the boot nodes, or the first validator if there are none. Return
-    the devnet with it, and the new node.
+    the devnet with it, and the new node, which is not started.
 
-    DevnetError if the name is malformed or taken, if the devnet is full, or if a port of the node is in use. It is not
-    started. OSError or KeyFileError if a file cannot be written.
+    DevnetError if the name is malformed or taken, if the devnet is full, or if a port of the node is in use. OSError or
+    KeyFileError if a file cannot be written.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}", name):
         raise DevnetError(f"{name!r} is no name for a node: letters, digits, - and _ are")

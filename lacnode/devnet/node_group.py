@@ -57,7 +57,8 @@ class NodeGroup:
         return manifest
 
     def running_nodes(self) -> list[DevnetNode]:
-        """Return the nodes that run, in the order of the manifest. DevnetError if one of them is paused."""
+        """Return the nodes that run, in the order of the manifest. DevnetError if one of them is paused, or if the
+        devnet is gone."""
         nodes = [node for node in self.manifest().nodes if find_pid(node) is not None]
         for node in nodes:
             if is_paused(node):

@@ -26,7 +26,7 @@ class NetworkSnapshot:
 class SnapshotList:
     """The snapshots under `directory` that can still be reverted to. `kept_copy` is the number of the copy that the
     last revert restored, which is not deleted, or None before the first revert. Other copies that no snapshot needs are
-    deleted when the next snapshot is added."""
+    deleted by the constructor, by `add` and by `record_reset`. `record_revert` leaves them for the next `add`."""
 
     def __init__(self, directory: Path, kept_copy: int | None) -> None:
         self._directory = directory

@@ -31,9 +31,9 @@ NO_ADMINISTRATOR = (
 
 
 class StateChanger:
-    """Changes accounts by transactions of `administrator` (an address), at once. `administrator` is None on a devnet
-    without one, where every change is refused. `send` signs and sends a call object, and returns the hash of the
-    transaction. `makes_blocks` says whether a block will be made without a further call."""
+    """Changes accounts by transactions of `administrator` (an address), one after the other. `administrator` is None on
+    a devnet without one, where every change is refused. `send` signs and sends a call object, and returns the hash of
+    the transaction. `makes_blocks` says whether a block will be made without a further call."""
 
     def __init__(
         self,
@@ -51,8 +51,8 @@ class StateChanger:
 
     async def apply_update(self, change: AccountUpdate) -> None:
         """Make `change`. Return when it is in a block. RpcError if there is no administrator, if no blocks are made, if
-        the node refuses, or if the block does not come within `MINED_SECONDS`.
-        """
+        the node refuses, if the transaction fails, or if its block does not come within `MINED_SECONDS`. In the last
+        case the change may still come."""
         async with self._changing:
             await self._change(change)
 

@@ -21,9 +21,9 @@ ASK_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class ConnectedValidators:
-    """Which validators take part. `connected` are the addresses (20 bytes) of validators that are connected to this
-    node. `having_block` are those of them that have this node's block `number`. Both sets also contain this node's own
-    address, even if it was not asked for."""
+    """Which of the asked addresses (20 bytes) take part. `connected` are those whose nodes are connected to this node.
+    `having_block` are those of `connected` whose nodes have this node's block `number`. Both sets also contain this
+    node's own address, even if it was not asked for or is no validator."""
 
     connected: frozenset[bytes]
     having_block: frozenset[bytes]

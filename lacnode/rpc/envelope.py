@@ -73,8 +73,8 @@ def _lost_digits(call: object) -> bool:
 
 
 def parse_call(value: object) -> Call:
-    """Return the call in a JSON value. `jsonrpc` and unknown members are ignored, as in Besu. A number as method
-    becomes its text. MalformedCallError if the value is no call."""
+    """Return the call in a JSON value. `jsonrpc` and unknown members are ignored, as in Besu. A method that is a
+    number, true or false becomes its text. MalformedCallError if the value is no call."""
     if not isinstance(value, dict):
         raise MalformedCallError(None)
     id_, method, params = value.get("id"), value.get("method"), value.get("params")
@@ -130,7 +130,7 @@ class EncodedJson:
 
 def encode_reply(reply: Json, *, pretty: bool = False) -> bytes:
     """Return the JSON text of a reply in UTF-8, indented by two spaces if `pretty`. TypeError or ValueError if it holds
-    a value that JSON has no form for."""
+    a value that JSON has no form for, RecursionError if it is nested too deep."""
     try:
         if pretty:
             # A text of a reader has no indentation, so it must be parsed here and written again.

@@ -30,17 +30,20 @@ UNAUTHORIZED = -40100
 
 
 def parse_error() -> RpcError:
-    """Return the error -32700 "Parse error": the body of the request is not JSON."""
+    """Return the error -32700 "Parse error": the body of the request is no JSON object or array, or has too many
+    values."""
     return RpcError(PARSE_ERROR, "Parse error")
 
 
 def invalid_request() -> RpcError:
-    """Return the error -32600 "Invalid Request": the JSON is not a JSON-RPC request."""
+    """Return the error -32600 "Invalid Request": the JSON is not a JSON-RPC request. It also refuses a private method
+    to a token without a key, on a node with tenants, and `miner_setCoinbase`."""
     return RpcError(INVALID_REQUEST, "Invalid Request")
 
 
 def unauthorized() -> RpcError:
-    """Return the error -40100 "Unauthorized": the client has no valid token, or its user may not call the method."""
+    """Return the error -40100 "Unauthorized": the client has no valid token, its user may not call the method, or the
+    tenant is no member of the privacy group."""
     return RpcError(UNAUTHORIZED, "Unauthorized")
 
 
@@ -50,7 +53,8 @@ def method_not_found() -> RpcError:
 
 
 def method_not_enabled() -> RpcError:
-    """Return the error -32604 "Method not enabled": the method exists, but its API group is not enabled on this port."""
+    """Return the error -32604 "Method not enabled": the API group of the method is not enabled on this port, Besu has
+    the method and this node does not, or a contract names the validators and the method is about votes."""
     return RpcError(METHOD_NOT_ENABLED, "Method not enabled")
 
 
@@ -67,8 +71,8 @@ INVALID_TRANSACTION_HASH, INVALID_COUNT = "Invalid transaction hash params", "In
 
 @contextmanager
 def with_error_message(message: str) -> Iterator[None]:
-    """In the `with` block, an "Invalid params" raises RpcError with the text `message` instead, and with the same
-    `data`. Other errors pass unchanged. It can also decorate a function."""
+    """An RpcError with the code -32602 that leaves the `with` block becomes one with the text `message`, the same code
+    and the same `data`. Other errors pass unchanged. It can also decorate a function."""
     try:
         yield
     except RpcError as error:
@@ -80,7 +84,9 @@ def with_error_message(message: str) -> Iterator[None]:
 
 
 def internal_error() -> RpcError:
-    """Return the error -32603 "Internal error": the node has a fault. The log has the details."""
+    """Return the error -32603 "Internal error". It stands for a fault of the node, and for what Besu answers so, such
+    as a WebSocket message that is no JSON. The caller writes the details of a fault to the log: nothing is logged
+    here."""
     return RpcError(INTERNAL_ERROR, "Internal error")
 
 
@@ -90,8 +96,9 @@ def timeout() -> RpcError:
 
 
 class BusyError(RpcError):
-    """The call is refused because too many others wait before it, or because it has waited too long: -32005 with the
-    sentence `why`. `status` is HTTP's status for a single call."""
+    """The call is refused because too many calls (or too many bytes of them) wait, because it has waited too long, or
+    because no reader process can be started: -32005 with the sentence `why`. `status` is HTTP's status for a single
+    call."""
 
     def __init__(self, why: str, status: int) -> None:
         super().__init__(LIMIT_EXCEEDED, why)
@@ -99,7 +106,7 @@ class BusyError(RpcError):
 
 
 def unknown_block() -> RpcError:
-    """Return the error -39001 "Unknown block": the named block is not in the chain."""
+    """Return the error -39001 "Unknown block": the named block is not in the chain, or is `finalized` or `safe`."""
     return RpcError(-39001, "Unknown block")
 
 
@@ -134,12 +141,14 @@ def world_state_unavailable() -> RpcError:
 
 
 def filter_not_found() -> RpcError:
-    """Return the error -32000 "Filter not found": no filter has this id, or it has expired."""
+    """Return the error -32000 "Filter not found": no filter has this id. It may have expired, or have gathered too
+    much."""
     return RpcError(SERVER_ERROR, "Filter not found")
 
 
 def logs_filter_not_found() -> RpcError:
-    """Return the error -32000 "Logs filter not found": no filter of logs has this id, or it has expired."""
+    """Return the error -32000 "Logs filter not found": no filter of logs has this id. It may have expired, or have
+    gathered too much."""
     return RpcError(SERVER_ERROR, "Logs filter not found")
 
 

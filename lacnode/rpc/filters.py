@@ -48,10 +48,10 @@ BLOCKS, PENDING, LOGS = "blocks", "pending", "logs"
 @dataclass(slots=True)
 class PollingFilter:
     """A filter with its gathered entries: hashes as 0x-hexadecimal text, or logs. `kind` is `BLOCKS`, `PENDING` or
-    `LOGS`.
+    `LOGS`, or the group for a private filter (`PrivateFilters`).
 
-    `last_used` is in monotonic seconds. `query` is what a log filter asks for, None for the other kinds. `client` is the
-    address of its owner.
+    `last_used` is in monotonic seconds. `query` is what a filter of logs asks for, None for `BLOCKS` and `PENDING`.
+    `client` is the address of its owner.
     """
 
     kind: str
@@ -67,7 +67,7 @@ class PollingFilter:
         return 0 if self.query is None else self.query.wanted.item_count
 
     def gather(self, entries: Sequence[str | LogWithMetadata]) -> None:
-        """Add entries (hashes as text, or logs) that the client has not asked for yet. The bounds are not checked here."""
+        """Add `entries` (hashes as text, or logs) for the next poll. The bounds are not checked here."""
         self.gathered += entries
         self.gathered_bytes += sum(map(_memory_bytes, entries))
 

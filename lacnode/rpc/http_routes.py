@@ -59,8 +59,8 @@ class HttpRoutes:
 
     async def answer(self, request: Request) -> Response:
         """Return the answer to a request that `answer_head` did not answer: a call, `/login`, `/liveness` or
-        `/readiness`. Status 404 for an unknown path, 405 for another method than the path has, 504 after the timeout.
-        """
+        `/readiness`. Status 404 for an unknown path, 405 for another method than the path has, 504 for a call after the
+        timeout. A CORS preflight gets 204, and `GET /` gets 201, both without a body."""
         cors = self._gate.cors_headers(request.headers)
         path, _, query = request.target.partition("?")
         if path == "/" and request.method == "POST":

@@ -177,8 +177,8 @@ def parse_block_number(services: HasChain, value: object) -> int:
     """Return the number that a block parameter of type "number" means: a JSON integer, text as Java's `Long.decode`
     reads it, or a tag. `latest` and `pending` are the head. The number may be above the head.
 
-    RpcError "Unknown block" for `finalized` and `safe`, because IBFT 2.0 marks no block so. RpcError -32602 for any
-    other value.
+    RpcError "Unknown block" for `finalized` and `safe`, because no protocol of this node marks a block so. RpcError
+    -32602 for any other value.
     """
     return _not_negative(parse_signed_block_number(services, value))
 

@@ -48,8 +48,8 @@ def privacy_error(message: str) -> RpcError:
 
 def manager_error(error: EnclaveError | EnclaveUnreachableError) -> RpcError:
     """Return the error that a client gets for a failure of the manager. If a client may read the manager's own words
-    (`_PASSED_THROUGH`), these with the code -50200, and in `data` the explanation that lacnode's own manager gives.
-    Otherwise `ENCLAVE_ERROR` with -50100 and without `data`."""
+    (`_PASSED_THROUGH`), these without the keys in them, with the code -50200, and in `data` the explanation that
+    lacnode's own manager gives. Otherwise `ENCLAVE_ERROR` with -50100 and without `data`."""
     if isinstance(error, EnclaveError):
         # Tessera writes keys into its texts. They are removed, so that no client learns the key of another member.
         word = _KEY.sub("", error.code).strip()

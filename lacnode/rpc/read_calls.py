@@ -191,8 +191,8 @@ class ReadCall:
 def run_in_reader(
     handler: ReadHandler, check: Callable[[HasChain, Params], object] | None = None, *, is_long: bool = False
 ) -> Callable[[HasChain, Params], ReadCall]:
-    """Return a method's handler that leaves its calls to `handler`: it returns a `ReadCall`, which a reader answers
-    later. `handler` must stand at the top level of a module.
+    """Return a method's handler that leaves its calls to `handler`: it returns a `ReadCall`, which a short trial or a
+    reader answers later. `handler` must stand at the top level of a module.
 
     `check` raises RpcError for parameters that are refused anyway. Otherwise megabytes of such parameters would take
     memory here while they wait for a reader. `is_long` is that of `ReadCall`.

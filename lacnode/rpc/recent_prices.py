@@ -56,8 +56,8 @@ class RecentPrices:
 
     def count_prices(self, head: int) -> PriceCounts:
         """Return the prices of the last `blocks` blocks up to number `head`, as far as they are counted. Blocks that
-        are not counted yet are read first, the newest first, for about `READ_SECONDS` at most. While another caller
-        reads blocks, none is read here. The counts of earlier blocks are dropped."""
+        are not counted yet are read now, the newest first, for about `READ_SECONDS` of processor time at most. While
+        another caller reads blocks, none is read here. The counts of earlier blocks are dropped."""
         first = max(0, head - self._blocks + 1)
         self._read_missing(first, head)
         with self._lock:

@@ -140,7 +140,7 @@ def _block_transactions(chain: BlockFacts, found: Block, hash_: bytes, size: Ans
 
 def receipts(found: Block, hash_: bytes, receipt_records: Sequence[ReceiptRecord]) -> list[Json]:
     """Return the receipts of all transactions of the block `found` in Besu's form, in order. `hash_` (32 bytes) is its
-    hash. `receipt_records` are those of the block. RpcError if they are too large."""
+    hash. `receipt_records` are those of the block. RpcError if all receipts together are too large for an answer."""
     size, shown = AnswerSize(), list[Json]()
     first_log = 0
     for index, outcome in enumerate(receipt_records):
@@ -249,9 +249,9 @@ def _public_key(transaction: Transaction) -> bytes:
 
 
 def receipt(found: Block, hash_: bytes, receipt_records: Sequence[ReceiptRecord], index: int) -> Json:
-    """Return the receipt of the transaction at `index` of the block `found` in Besu's form. `hash_` (32 bytes) is its
-    hash. `receipt_records` are those of the whole block. RpcError if it is too large. IndexError if there is no such
-    transaction."""
+    """Return the receipt of the transaction at `index` of the block `found` in Besu's form. `hash_` (32 bytes) is the
+    block's hash. `receipt_records` are those of the whole block. `index` is 0 or more. RpcError if the receipt is too
+    large for an answer. IndexError if there is no such transaction."""
     AnswerSize().add_receipt(receipt_records[index])
     first_log = sum(len(earlier.receipt.logs) for earlier in receipt_records[:index])
     return _receipt(found, hash_, receipt_records[index], index, first_log)

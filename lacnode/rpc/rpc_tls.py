@@ -42,8 +42,8 @@ def over_tls(
     tls: TlsHandshakes | None, serve: StreamHandler, prepare: Callable[[trio.SocketStream], None] = lambda _: None
 ) -> ConnectionHandler:
     """Return a handler that makes the TLS handshake and then calls `serve` with the encrypted stream. If `tls` is None,
-    it calls `serve` at once. A client whose handshake takes too long is not served. `prepare` is called first, with the
-    socket of the connection."""
+    it calls `serve` at once. A client whose handshake takes too long is not served. A failed handshake is
+    trio.BrokenResourceError. `prepare` is called first, with the socket of the connection."""
 
     async def handle_connection(stream: trio.SocketStream) -> None:
         prepare(stream)

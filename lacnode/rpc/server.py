@@ -99,8 +99,8 @@ class RpcServers:
 
     @property
     def subscription_totals(self) -> list[tuple[str, int, int]]:
-        """One entry for each kind of subscription: the kind, how many have begun since the start, and how many have
-        ended. A kind without a subscription is absent."""
+        """One entry for each kind of subscription: the kind, how many have begun since the start, and how many of them
+        have ended. A kind of which none has ever begun is absent."""
         return self._subscriptions.count_totals()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

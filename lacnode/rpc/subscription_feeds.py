@@ -81,7 +81,8 @@ class SubscriptionFeeds:
 
     def block_added(self, new_head: NewHead) -> None:
         """Queue an imported block, and return at once. `run` makes the notices about it, and adds it to polling
-        filters. Nothing is queued without a polling filter of any kind and without a subscription to blocks or logs."""
+        filters. Nothing is queued if there is neither a polling filter (of any kind) nor a subscription to blocks or
+        logs."""
         # Without a listener nothing is queued. The filters' and subscriptions' counts are read without their locks: a
         # subscription that is made at this moment begins with the next block.
         if not len(self._filters) and not self._subscriptions.has_any(NEW_HEADS, LOGS):
@@ -90,15 +91,15 @@ class SubscriptionFeeds:
         self._note_block(1, transaction_bytes + _log_bytes(new_head.logs), partial(self._block, new_head))
 
     def private_block_added(self, private_block: PrivateBlock) -> None:
-        """Queue the private logs of a block for filters and subscriptions, and return at once. Nothing is queued
-        without a filter for private logs and without a subscription to them."""
+        """Queue the private logs of a block for filters and subscriptions, and return at once. Nothing is queued if
+        there is neither a filter for private logs nor a subscription to them."""
         if len(self._private_filters) or self._subscriptions.has_any(PRIVATE_LOGS):
             size_bytes = sum(_log_bytes(logs) for logs in private_block.logs.values())
             self._note_block(0, size_bytes, partial(self._private_block, private_block))
 
     def pending_added(self, pooled: PooledTransaction) -> None:
         """Queue a transaction that entered the pool for filters and subscriptions, and return at once. Nothing is
-        queued without a polling filter of any kind and without a subscription to pending transactions."""
+        queued if there is neither a polling filter (of any kind) nor a subscription to pending transactions."""
         if len(self._filters) or self._subscriptions.has_any(PENDING):
             self._note(partial(self._pending, pooled))
 

@@ -83,7 +83,7 @@ class Subscriptions:
 
     def count_totals(self) -> list[tuple[str, int, int]]:
         """Return one entry for each kind of subscription: the kind, how many have begun since the start, and how many
-        have ended. A kind without a subscription is absent."""
+        of them have ended. A kind of which none has ever begun is absent."""
         with self._lock:
             return [(kind, added, added - self._count_of_kind[kind]) for kind, added in self._added_of_kind.items()]
 
@@ -96,13 +96,13 @@ class Subscriptions:
         group: bytes | None = None,
         membership: Membership | None = None,
     ) -> int:
-        """Add a subscription of `listener` and return its number, which counts up from 1 through the whole node. It
-        gets no notices until `activate`.
+        """Add a subscription of `listener` and return its number, which counts up from 1 through the whole node. The
+        subscription gets no notices before `activate` is called.
 
         `kind` is one of `TYPES` or `PRIVATE_LOGS`. `whole`: whole transactions are wanted. `query` is the filter of
         logs, else None. `group` is the privacy group (32 bytes) of private logs, and `membership` says whether the
-        tenant is still its member. RpcError `LIMIT_EXCEEDED` if the connection has too many subscriptions, or they name
-        too many addresses and topics.
+        tenant is still its member: None if that cannot end. RpcError `LIMIT_EXCEEDED` if the connection has too many
+        subscriptions, or they name too many addresses and topics.
         """
         with self._lock:
             own = self._of_listener.setdefault(listener, {})

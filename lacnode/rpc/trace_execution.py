@@ -107,7 +107,7 @@ def traced_calls(
 
 
 def with_capped_gas(reading: ReadContext, header: BlockHeader, call: CallRequest) -> CallRequest:
-    """Return a copy of `call` whose gas is at most `gas_cap` of the settings. If `call` names no gas, it is the gas
-    limit of `header`, with the same cap."""
+    """Return a copy of `call` whose gas is at most `gas_cap` of the settings (0 for no cap). If `call` names no gas,
+    the copy has the gas limit of `header`, with the same cap."""
     gas, cap = header.gas_limit if call.gas is None else call.gas, reading.settings.gas_cap
     return replace(call, gas=min(gas, cap) if cap > 0 else gas)

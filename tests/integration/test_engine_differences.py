@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from lacnode.cli.evm_command import replay_difference, run
+from lacnode.cli.evm_command import replay_engine_difference, run
 from lacnode.cli.sources import Settings
 from lacnode.evm.budget import UNLIMITED, BudgetExceededError
 from lacnode.evm.comparing_engine import CrossCheckedPyEvmEngine
@@ -108,7 +108,7 @@ def test_a_file_is_replayed_where_there_is_no_chain(
         assert run(["replay", str(path)], Settings()) == 1
         assert "gasUsedBy" in capsys.readouterr().out
     assert run(["replay", str(path)], Settings()) == 0
-    assert replay_difference(orjson.loads(path.read_bytes())) == {PYTHON: expected, NATIVE: expected}
+    assert replay_engine_difference(orjson.loads(path.read_bytes())) == {PYTHON: expected, NATIVE: expected}
 
 
 def test_files_are_bounded_in_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

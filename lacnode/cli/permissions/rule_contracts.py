@@ -151,10 +151,9 @@ class NodeRules:
             ) from None
 
     def encode_addition(self, enode: Enode, role: NodeType, name: str, organization: str) -> bytes:
-        """Return the call data that puts `enode` on the list of the contract at `address`. Nothing is sent. Besu's
-        standard contracts have no place for a role and the names. UnsupportedNodeError if the contract takes IP
-        addresses only and the host is a name.
-        """
+        """Return the call data that puts `enode` on the list of the contract at `address`. Nothing is sent. For Besu's
+        standard contracts `role`, `name` and `organization` are ignored. UnsupportedNodeError if the contract takes IP
+        addresses only and the host is a name."""
         if self.family is RulesContractFamily.STANDARD_2:
             return call_data("addEnode(string,string,uint16)", enode.id.hex(), url_host(enode.host), enode.tcp)
         if self.family is RulesContractFamily.STANDARD_1:

@@ -75,9 +75,9 @@ class OwnTokens:
 
 
 class ForeignTokens:
-    """Tokens of another issuer. `file` has the issuer's public key (PEM), or the secret that the issuer shares with
-    this node if `algorithm` is HS256. It is read once, in the constructor. TokenKeyError if the key cannot be read or
-    used with `algorithm`."""
+    """Tokens of another issuer. `file` has the issuer's public key (PEM), or the secret of at least 32 bytes that the
+    issuer shares with this node if `algorithm` begins with HS. It is read once, in the constructor. TokenKeyError if
+    the key cannot be read or used with `algorithm`."""
 
     def __init__(self, file: Path, algorithm: str) -> None:
         self._algorithm = algorithm

@@ -61,8 +61,8 @@ def debug_accountAt(reading: ReadContext, params: Params) -> object:
     """Return an account after a transaction: code, nonce, balance and hash of the code, each 0x-hexadecimal. `params`
     are the block (number, tag or hash), the index of the transaction and the address.
 
-    RpcError if there is no such block, transaction or account, or if the state is not kept. CallTimeoutError if it
-    takes too long.
+    RpcError if a parameter does not fit, there is no such block, transaction or account, or the state is not kept.
+    CallTimeoutError if it takes too long.
     """
     with with_error_message("Invalid transaction index params"):
         index = parse_trace_index(required(params, 1, "transaction index"), "transaction index")

@@ -100,11 +100,10 @@ def debug_traceBlockByHash(reading: ReadContext, params: Params) -> object:
 @with_trace_errors
 def debug_traceBlock(reading: ReadContext, params: Params) -> object:
     """Execute a block that is given in RLP (hexadecimal), and return the trace of each transaction with its hash, in
-    order. `params` are the block and, if wanted, the options. It need not be in the chain and is not stored. None for
-    the genesis.
+    order. `params` are the block and, if wanted, the options. The block need not be in the chain and is not stored.
 
-    RpcError if it cannot be read or executed, its parent is unknown, the traces are too large, or the state is not
-    kept. CallTimeoutError if it takes too long.
+    RpcError if it cannot be read or executed, its parent is unknown (as for the genesis), the traces are too large, or
+    the state is not kept. CallTimeoutError if it takes too long.
     """
     try:
         block = Block.decode(parse_bytes(required(params, 0, "block"), "block"))
@@ -147,8 +146,10 @@ def _shown(
 
 @with_trace_errors
 def debug_replayBlock(reading: ReadContext, params: Params) -> object:
-    """Execute the block with a number or a tag again, and return "Success". Nothing is stored. RpcError if there is no
-    such block or it cannot be executed. CallTimeoutError if it takes too long."""
+    """Execute the block with this number or tag again, and return "Success". The results are not compared with the
+    header. Nothing is stored. The genesis is not executed, and is a success. RpcError if the parameter does not fit,
+    there is no such block, the state before it is not kept, or a transaction cannot be in it. CallTimeoutError if it
+    takes too long."""
     found = block_by_number(reading, required(params, 0, "block"))
     if found is None:
         raise block_not_found()

@@ -54,11 +54,12 @@ from lacnode.rpc.services import RpcServices
 
 def priv_createPrivacyGroup(services: RpcServices, params: Params) -> object:
     """Create a group in the transaction manager and return its id in base64. `params` is an object with `addresses`
-    (keys in base64) and, if wanted, `name`, `description` and `mandatoryRecipient`. The latter is a key that is added
-    to the members, and that the description names.
+    (keys in base64, the own key among them: it is not added) and, if wanted, `name`, `description` and
+    `mandatoryRecipient`. The last one is a key that this node adds to the members. This node also writes it into the
+    description.
 
-    RpcError if privacy is off, a parameter does not fit, the manager refuses the group, or a tenant is no member of its
-    own group.
+    RpcError if privacy is off, a parameter does not fit, the manager refuses the group or does not answer, or a tenant
+    is not among its members.
     """
     controller = privacy_controller(services)
     document = required(params, 0, "group")

@@ -39,8 +39,8 @@ def eth_simulateV1(reading: ReadContext, params: Params) -> object:
     `params` are the object of blocks and, if wanted, the block (number, tag or hash, the head without it). Nothing is
     stored.
 
-    RpcError if the parameters do not fit, there is no such block, a call could not begin, or the simulation is too
-    large. CallTimeoutError if it takes too long. A call that fails is a part of the result.
+    RpcError if the parameters do not fit, there is no such block, its state is not kept, a call cannot begin, or the
+    simulation is too large. CallTimeoutError if it takes too long. A call that fails is a part of the result.
     """
     simulation = parse_simulation(required(params, 0, "blockStateCalls"), partial(check_time, reading))
     block = optional(params, 1)

@@ -111,8 +111,8 @@ def count_selectors(traced: TracedTransaction) -> dict[str, int]:
 
 def flat_calls(traced: TracedTransaction, place: TransactionPlace | None, size: AnswerSize) -> list[Json]:
     """Return the calls as `flatCallTracer` shows them: in a list, a call before those that it makes, without the calls
-    of precompiles. The transaction's own call is shown in each case. `place` is None for a call that is in no block.
-    Their bytes are added to `size`. RpcError if they exceed `size`."""
+    to precompiled contracts. The transaction's own call is shown in each case. `place` is None for a call that is in no
+    block. Their bytes are added to `size`. RpcError if they exceed `size`."""
     shown = []
     for call, address in _walk(traced.call):
         if call.is_precompile and address:
