@@ -89,10 +89,8 @@ class Coordinator:
         return int(self._state.clock_offset_seconds)
 
     async def set_next_timestamp(self, timestamp: int) -> None:
-        """Give the next block `timestamp` (Unix seconds). DevnetError if it is too early or too far.
-
-        While blocks are made at every period, the next block gets this timestamp or a slightly later one.
-        """
+        """Give the next block `timestamp` (Unix seconds), or a slightly later one while blocks are made at every
+        period. DevnetError if it is too early or too far."""
         async with self._holding() as (_, head):
             self._check_timestamp(head, timestamp)
             self._next_timestamp = timestamp

@@ -7,7 +7,7 @@ request of any other form is left to `h11`.
 
 import re
 
-from lacnode.http.http_messages import Request, Response
+from lacnode.http.http_messages import Request
 
 MAX_PLAIN_HEAD_BYTES = 4_096
 """Bytes of a head that is read here. `h11` reads longer ones."""
@@ -60,9 +60,8 @@ def _headers(lines: bytes) -> dict[str, str] | None:
     return headers if len(headers) == len(found) else None
 
 
-def encode_head(response: Response, headers: list[tuple[str, str]]) -> bytes:
-    """Return the head of a response, as `h11` writes it, including the empty line at its end. The first line has the
-    status and the reason of `response`. `headers` are all that follow: the headers of `response` itself are not
-    written."""
+def encode_head(status: int, reason: str, headers: list[tuple[str, str]]) -> bytes:
+    """Return the head of a response, as `h11` writes it, including the empty line at its end. The first line has
+    `status` and `reason`, which may be empty. `headers` (name, value) are all that follow: none is added."""
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
-    return f"HTTP/1.1 {response.status} {response.reason}\r\n{lines}\r\n".encode("latin-1")
+    return f"HTTP/1.1 {status} {reason}\r\n{lines}\r\n".encode("latin-1")

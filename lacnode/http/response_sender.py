@@ -41,8 +41,8 @@ class ResponseSender:
         self._backlog = backlog
 
     async def send(self, response: Response, head: Request | None) -> None:
-        """Send the response to the request with `head`, which `h11` has read. `head` is None if it could not read the
-        head.
+        """Send the response to the request with `head`, which `h11` has read. `head` is None if `h11` could not read
+        the head.
 
         Nothing is sent if `h11` can send no response now: one was sent already, or the connection has failed.
         BrokenResourceError if the client has left, does not read the response in time, or holds too much of the port's
@@ -108,7 +108,7 @@ class ResponseSender:
         if response.close:
             headers.append(("connection", "close"))
         if is_plain:
-            return [encode_head(response, headers), body]
+            return [encode_head(response.status, response.reason, headers), body]
         head = h11.Response(status_code=response.status, headers=headers, reason=response.reason.encode())
         events = (head, h11.Data(data=body), h11.EndOfMessage())
         return [part for event in events if (part := self._http.send(event))]

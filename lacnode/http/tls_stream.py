@@ -25,7 +25,7 @@ Argument = TypeVar("Argument")
 
 class CertificateCheck(Protocol):
     """Decides in the handshake whether the certificate of one client is trusted. `is_trusted` is False until `verify`
-    has accepted it. Each connection has its own."""
+    has accepted it. The handshake fails if it is False at the end. Each connection has a check of its own."""
 
     is_trusted: bool
 

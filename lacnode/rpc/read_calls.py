@@ -64,7 +64,8 @@ class ReadableChain(Protocol):
         """The validators after each block, by votes in headers or by a contract."""
 
     def validators_after(self, header: BlockHeader) -> tuple[bytes, ...]:
-        """The validators (20-byte addresses) of the block after `header`, ascending."""
+        """The validators (20-byte addresses) of the block after `header`, ascending. Empty, with a line in the log, if
+        a contract has to name them and names no usable ones."""
 
     def tracing_executor(self, budget: ExecutionBudget) -> TracingExecutor:
         """An executor that traces blocks and calls of this chain for one RPC call, within the time of `budget`."""

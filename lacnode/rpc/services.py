@@ -53,7 +53,8 @@ class NetworkView(Protocol):
 
     def add_static(self, enode: Enode) -> bool:
         """Make `enode` a static node: it is dialled from now on whenever it is not connected, until this node ends.
-        Return True, or False if it is one already or is this node. Must be called on the event loop."""
+        Return True, or False if it is one already with the same address, or is this node. Must be called on the event
+        loop."""
 
     def remove_static_and_disconnect(self, enode: Enode) -> bool:
         """End the connection with `enode`, if there is one, and do not dial it again. It may still dial this node.

@@ -43,7 +43,8 @@ class Membership(Protocol):
     group are equal."""
 
     def holds_after(self, number: int) -> bool:
-        """Return True if the tenant is a member after block `number`. It may ask the group's contract."""
+        """Return True if the tenant is a member after block `number`, False also if the members cannot be found out. It
+        may ask the group's contract."""
         ...
 
 

@@ -72,8 +72,9 @@ class BlockObject:
         return next_base_fee(self._context.chain.spec, self._header, self._header.timestamp)
 
     def miner(self, block: int | None = None) -> GraphQlAccount:
-        """Return the proposer's account, in the state after block `block`, or after this block if that is None.
-        RpcError "Block not found" if there is no such block."""
+        """Return the account of the header's coinbase, in the state after block `block`, or after this block if that is
+        None. The coinbase is the proposer, but in IBFT 1 the address that the block votes about. RpcError "Block not
+        found" if there is no such block."""
         return account_at(self._context, self._header.coinbase, block, self._header)
 
     def ommers(self) -> list[object]:

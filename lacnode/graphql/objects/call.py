@@ -23,7 +23,8 @@ class CallOutcome:
 
 def call(context: QueryContext, header: BlockHeader, data: CallData) -> CallOutcome:
     """Execute the call `data` on the state after the block of `header`, and return its outcome, which may be a failure.
-    Nothing is stored. Without `gas` it has the block's limit, up to the cap.
+    Nothing is stored. The call has the gas that `data` names, or the block's limit if it names none, at most the cap of
+    the settings.
 
     RpcError if the call cannot begin, CallTimeoutError if it takes too long, MissingNodeError if the state is not kept.
     """

@@ -26,7 +26,9 @@ class AccessTuple:
 
 class SignedTransactionFields:
     """The fields that every transaction has, in a block or in the pool. Prices and values are in wei. A field that the
-    type of the transaction does not have is None, except `gasPrice`, which is 0 then."""
+    type of the transaction does not have is None, except `gasPrice`, which is 0 then, and `accessList` and
+    `blobVersionedHashes`, which are empty. Sender and receiver are not among the fields: a subclass chooses the block
+    of their state."""
 
     def __init__(self, context: QueryContext, transaction: Transaction) -> None:
         self._context = context

@@ -79,7 +79,8 @@ def ibft_getPendingVotes(services: RpcServices, params: Params) -> object:
 
 
 def ibft_getSignerMetrics(reading: ReadContext, params: Params) -> object:
-    """Return how many blocks each validator proposed, and the last one, as 0x quantities. The range goes from the first
+    """Return how many blocks each validator proposed, and the number of its last one, as 0x quantities. The proposer is
+    read from the coinbase: a block of IBFT 1 counts for the address that it votes about. The range goes from the first
     parameter up to the second one, which is not included. It ends before the head in each case. Without parameters it
     is the `DEFAULT_RANGE_BLOCKS` blocks before the head.
 

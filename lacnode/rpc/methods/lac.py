@@ -172,7 +172,8 @@ def _controller_of_member(services: RpcServices, wanted: bytes) -> PrivacyContro
 
 
 def lac_retryPrivatePayloads(services: RpcServices, params: Params) -> object:
-    """Ask the manager again, soon, for every payload that it did not have. Return the number of these payloads.
+    """Ask the manager again, soon, for the payloads that it did not have, also for those that were given up. Return
+    their number. Those beyond the limit of remembered ones are not among them: the manager is not asked for these.
     RpcError if privacy is off."""
     return privacy_controller(services).execution.repair.make_all_due()
 

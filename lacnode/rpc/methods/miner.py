@@ -32,25 +32,27 @@ def miner_changeTargetGasLimit(services: RpcServices, params: Params) -> object:
 
 
 def miner_getMinGasPrice(services: RpcServices, params: Params) -> object:
-    """Return the lowest price of a transaction in this node's blocks, in wei per gas as a 0x quantity."""
+    """Return the lowest price of a transaction without priority in this node's blocks, in wei per gas as a 0x
+    quantity."""
     return results.quantity(services.pool.settings.block_min_gas_price)
 
 
 def miner_getMinPriorityFee(services: RpcServices, params: Params) -> object:
-    """Return the lowest price above the base fee in this node's blocks, in wei per gas as a 0x quantity."""
+    """Return the lowest price above the base fee of a transaction without priority in this node's blocks, in wei per
+    gas as a 0x quantity."""
     return results.quantity(services.pool.settings.min_priority_fee)
 
 
 def miner_setMinGasPrice(services: RpcServices, params: Params) -> object:
-    """Set the lowest price of a transaction in this node's blocks, until the node ends. `params` is wei per gas in
-    hexadecimal text. Return True. RpcError if it is no such text. The pool accepts as before."""
+    """Set the lowest price of a transaction without priority in this node's blocks, until the node ends. `params` is
+    wei per gas in hexadecimal text. Return True. RpcError if it is no such text. The pool accepts as before."""
     services.pool.set_block_min_gas_price(_price(params))
     return True
 
 
 def miner_setMinPriorityFee(services: RpcServices, params: Params) -> object:
-    """Set the lowest price above the base fee in this node's blocks, until the node ends. `params` is wei per gas in
-    hexadecimal text. Return True. RpcError if it is no such text."""
+    """Set the lowest price above the base fee of a transaction without priority in this node's blocks, until the node
+    ends. `params` is wei per gas in hexadecimal text. Return True. RpcError if it is no such text."""
     services.pool.set_min_priority_fee(_price(params))
     return True
 
