@@ -40,9 +40,9 @@ class AccountContract:
         """Decide whether `sender` (20 bytes) may send `transaction` in the block after that of `header`, on the state
         after the block of `header`. The exceptions of the genesis come first.
 
-        The contract has `seconds` for its answer. `math.inf` is no limit. If the address has no contract, the decision
-        is a permission, as in Besu. ContractUnreadableError if the contract exists and gives no valid answer, or if the
-        state cannot be read.
+        The contract has `seconds` for its answer, and so has each contract that says who is an exempt administrator.
+        `math.inf` is no limit. If the address has no contract, the decision is a permission, as in Besu.
+        ContractUnreadableError if the contract exists and gives no valid answer, or if the state cannot be read.
         """
         exception = self._exception(transaction, sender, header, seconds)
         # The exceptions come first. An administrator must be able to correct the rules even when the rules contract

@@ -27,8 +27,7 @@ class CheckCounters:
         self._decisions: Counter[tuple[str, bool]] = Counter()
 
     def count_check(self, name: str, allowed: bool) -> None:
-        """Count one check and its answer. `name` is one of the names given to the constructor. It does not count a
-        decision."""
+        """Count one check and its answer. `name` is one of the names given to the constructor. No decision is counted."""
         with self._lock:
             self._counts[name] += 1
             self._counts[f"{name}_{'permitted' if allowed else 'unpermitted'}"] += 1

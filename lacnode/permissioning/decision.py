@@ -11,9 +11,9 @@ class Decision:
     """The answer and its reason. `allowed` is True for a permission.
 
     `rule` is a stable name in kebab case, such as `node-contract`, `local-accounts` or `validators-of-the-state`.
-    `source` is the holder of the rule: the address of a contract in 0x-hexadecimal, the path of a file, or `this node`.
-    `block` is the number of the block whose state was read, None if no state was read. `reason` is one sentence without
-    a full stop.
+    `source` is the holder of the rule: the address of a contract in 0x-hexadecimal, the path of a file, `this node` or
+    `genesis`. `block` is the number of the block whose state was read, None if no state was read. `reason` is one
+    sentence without a full stop.
     """
 
     allowed: bool

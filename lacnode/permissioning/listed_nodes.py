@@ -24,7 +24,7 @@ def read_node_count(ask: Ask) -> int:
 
 def read_node_entries(ask: Ask) -> Iterator[bytes]:
     """Yield the entries in the order of the list, as the contract encodes them. Each is one call. Stop at the first
-    entry that the contract does not give, and after `MAX_LISTED_NODES`."""
+    entry that the contract does not give, after `read_node_count` entries, and after `MAX_LISTED_NODES`."""
     # The contract's own count is not trusted as a bound. A mistaken contract could claim 2**256 entries.
     for index in range(min(read_node_count(ask), MAX_LISTED_NODES)):
         entry = ask(GET_BY_INDEX + index.to_bytes(32))

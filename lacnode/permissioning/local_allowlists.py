@@ -66,7 +66,8 @@ class AccountAllowlist:
     """
 
     def __init__(self, path: Path, lock: Lock | None = None) -> None:
-        """Read the list and write it back in lower case, as Besu does. PermissionsFileError if the file has no list."""
+        """Read the list and write it back in lower case, as Besu does. If it cannot be written back, a warning is
+        logged. PermissionsFileError if the file has no valid list."""
         self.path = path
         self._lock: Lock = lock or RLock()
         self._entries: dict[str, None] = {}
@@ -163,7 +164,8 @@ class NodeAllowlist:
         names: HostNames | None = None,
         lock: Lock | None = None,
     ) -> None:
-        """Read the list. PermissionsFileError if the file has no list, or if the list lacks a fixed node."""
+        """Read the list. DNS may take seconds. PermissionsFileError as for `read_nodes_of_file`, or if the list lacks a
+        fixed node."""
         self.path = path
         self._own_id = own_id
         self._fixed = tuple(fixed)

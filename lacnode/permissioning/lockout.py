@@ -43,9 +43,10 @@ _LISTS = (keccak256(b"getAdmins()")[:4], keccak256(b"getOwners()")[:4])
 class ChangeSimulation:
     """The result of a simulated change of the rules.
 
-    `succeeds` says whether the transaction of the change succeeds. `admins_able_to_change` are the administrators (20
-    bytes each) that could change the rules after it. `has_admin_contract` is False if there is no admin contract. There
-    is no lockout then.
+    `succeeds` says whether the transaction of the change succeeds. `admins_able_to_change` are the accounts (20 bytes
+    each) that could change the rules on the state after it: the sender and the listed administrators are looked at.
+    `has_admin_contract` is False if no account contract is set, or no admin contract is registered after it. In that
+    case there is no lockout (`would_lock_out`).
     """
 
     succeeds: bool

@@ -49,7 +49,7 @@ class StateRootSource(Protocol):
         an earlier block than the question.
 
         None if the node cannot answer before `deadline` (monotonic seconds), or if one of the keys is not a member's.
-        No error is raised.
+        StorageError if the node's database fails.
         """
 
 

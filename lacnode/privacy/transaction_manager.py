@@ -129,5 +129,6 @@ class TransactionManager(Protocol):
         """Return the members of the LEGACY group `group_id` (32 bytes) if they are the public keys `named` and more, as
         `alwayssendto` makes them.
 
-        None if the manager does not find them. EnclaveUnreachableError if it does not answer.
+        None if the manager does not find them. The caller checks that `named` are among them. EnclaveUnreachableError
+        if it does not answer.
         """

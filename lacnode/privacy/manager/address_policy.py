@@ -32,7 +32,8 @@ class Reach(Enum):
 
 def reach_of(address: Address) -> Reach:
     """Return from where `address` can be reached: this machine, a private network, everywhere, or NEVER. An IPv6
-    address that stands for an IPv4 address behind a translator counts as private, or as NEVER if that address does."""
+    address that stands for an IPv4 address behind a translator counts as private, or as NEVER if that address does. A
+    mapped address (`::ffff:a.b.c.d`) counts as its IPv4 address."""
     # The order matters. A mapped address must be judged as its IPv4 address, or `::ffff:127.0.0.1` would count as
     # another kind than loopback. The NEVER kinds come before `is_global`, which is True for some of them.
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:

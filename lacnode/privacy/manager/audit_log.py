@@ -30,8 +30,9 @@ def audit_entry(
     """Return one entry as JSON in UTF-8, with the present UTC time. It is not stored here.
 
     `event` is `sent`, `received`, `group-created`, `group-deleted` or `recovered`. `digest` (the payload's key, zeros
-    for a group) and `group` (the group's id) have 32 bytes. `sender`, `recipients` and `unproven` are public keys.
-    `unproven` are the recipients whose managers did not prove their keys. The field is absent if there are none.
+    for a group) and `group` (the group's id) have 32 bytes. `result` is `ok`, or what went wrong in words. `sender`,
+    `recipients` and `unproven` are public keys. `unproven` are the recipients whose managers did not prove their keys.
+    The field is absent if there are none.
     """
     line: dict[str, Any] = {
         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),

@@ -40,7 +40,8 @@ class PayloadDelivery:
         `NodeMissingPeerUrl` if the manager of one is unknown or does not prove the key, `EnclaveDecodePublicKey` if a
         key has not 32 bytes.
 
-        This blocks for the time in which the managers prove their keys.
+        A manager that does not answer is no error: its member is `silent`. This blocks for the time in which the
+        managers prove their keys.
         """
         others = [member for member in members if self._keys.find_pair(member) is None]
         try:
@@ -50,8 +51,8 @@ class PayloadDelivery:
 
     def may_be_announced_unproven(self, members: Sequence[bytes]) -> bool:
         """Return True if another manager may announce a group of `members` (public keys of 32 bytes) without a proof of
-        its key: the manager of one of them may be an Orion or a Tessera, which prove no key. Managers may be asked for
-        a proof."""
+        its key: the manager of one of them may be an Orion or a Tessera, which prove no key. Always True if no proofs
+        are required here. Managers may be asked for a proof."""
         return self._url_finder.may_be_announced_unproven(members)
 
     def require_same_id_at_tesseras(self, record: GroupRecord, urls: Iterable[str]) -> None:

@@ -100,7 +100,7 @@ class GroupStore:
 
     def find_by_members(self, members: Iterable[bytes]) -> list[GroupRecord]:
         """Return the active groups of exactly these members (public keys of 32 bytes, in any order), the oldest first.
-        Empty if there are none."""
+        Empty if there are none. StoreError if the database fails, CborError if a record is damaged."""
         query = "SELECT record FROM groups WHERE lookup = :lookup AND active ORDER BY number"
         with self._database.read() as connection:
             rows = connection.execute(query, {"lookup": members_lookup_id(members)})
@@ -111,7 +111,7 @@ class GroupStore:
         `after` (0 for all).
 
         The oldest comes first. The page has at most `limit` records and at most `limit_bytes` (but at least one record,
-        if there is one). StoreError if the database fails.
+        if there is one). StoreError if the database fails, CborError if a record is damaged.
         """
         name, found, size = to_base64(member).encode(), list[bytes](), 0
         query = "SELECT number, record FROM groups WHERE number > :after ORDER BY number"

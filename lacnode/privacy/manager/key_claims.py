@@ -41,11 +41,13 @@ class KeyClaims:
 
     def verify_claims(self) -> None:
         """Verify the rival claims that arrived at the directory since the last call. A manager that proves a key takes
-        the place of one that does not, in the directory. Every other result is only logged. A claim that was verified
-        in the last `CLAIM_RECHECK_SECONDS` is left out.
+        the place of one that does not, in the directory. Every other result is only logged, and so is a claim of an own
+        key, for which no manager is asked. A claim that was verified in the last `CLAIM_RECHECK_SECONDS` is dropped,
+        and so is one beyond `MAX_REMEMBERED_CLAIMS` or beyond the limit of calls to URLs where no manager has answered
+        yet.
 
-        This blocks for the time of two requests for each claim. A manager that does not answer proves nothing and
-        raises no error. EnclaveError `NoSenderKey` if this manager has no key of its own.
+        This blocks for the time of two requests at most for each claim. A manager that does not answer proves nothing
+        and raises no error. EnclaveError `NoSenderKey` if this manager has no key of its own.
         """
         # Any manager can make claims for free. Each claim costs calls, so a claim is verified once a minute at most.
         for key, url in self._peers.pop_rival_claims():

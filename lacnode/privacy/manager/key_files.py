@@ -139,8 +139,8 @@ def _load_passwords(path: Path) -> list[str]:
 
 
 def load_key_pairs(public: Sequence[Path], private: Sequence[Path], passwords: Path | None) -> list[KeyPair]:
-    """Return the key pairs of these files in order, each opened with the password on its line of `passwords`. Keys
-    after the last line, or all keys without a file, have no password.
+    """Return the key pairs of these files in order, each opened with the password on its line of `passwords`. A key
+    after the last line has no password. If `passwords` is None, no key has one.
 
     PrivacyKeyError if a file cannot be used or the numbers of files differ.
     """

@@ -63,8 +63,9 @@ class KeyProofs:
         self._silent: dict[str, float] = {}
 
     def query_proof_statuses(self, urls_by_key: Mapping[bytes, str]) -> dict[bytes, KeyProofStatus]:
-        """Return the status of each key (32 bytes) at its URL. The managers are asked if no good answer of the last
-        minutes is known. EnclaveError `NoSenderKey` if this manager has no key."""
+        """Return the status of each key (32 bytes) at its URL. PROVEN is remembered for `PROVEN_SECONDS`, UNPROVEN for
+        `UNPROVEN_SECONDS`. For all other keys the managers are asked. EnclaveError `NoSenderKey` if this manager has no
+        key."""
         found = {
             key: status for key, url in urls_by_key.items() if (status := self._known_status(key, url)) is not None
         }

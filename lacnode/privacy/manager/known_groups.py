@@ -46,9 +46,9 @@ class KnownGroups:
         """Return why `payload` does not belong to its group, as a text without its content. None if it does.
 
         `parties` are the keys that the private transaction in the payload names, None if it has no private transaction.
-        Without one, and for a flexible group, the sender must be a member if the group of the payload is known here. For
-        a flexible group the transaction must name the sender in its `privateFrom`, too. The errors of `record_of` pass
-        through.
+        Without one, and for a flexible group, the sender must be a member if the group of the payload is known here
+        (unless its seed imitates a LEGACY id, `GroupRecord.seed_imitates_legacy_id`). For a flexible group the
+        transaction must name the sender in its `privateFrom`, too. The errors of `record_of` pass through.
         """
         if parties is None:
             return self._find_refusal_of_sender(payload)
@@ -61,8 +61,9 @@ class KnownGroups:
 
     def store_record_if_widened(self, payload: EncryptedPayload, parties: PayloadParties | None) -> None:
         """Store the record of the LEGACY group of `payload` if `alwayssendto` has widened it: the group has the keys
-        that the payload names and more. `payload` was accepted before. No effect for any other group, or if a record is
-        stored. `parties` are as in `find_refusal`. The errors of `record_of` and `keep_record` pass through.
+        that the payload names and more. `payload` was accepted before. No effect for any other group, if a record is
+        stored, or if `widened_members` does not find the members. `parties` are as in `find_refusal`. The errors of
+        `record_of` and `keep_record` pass through.
 
         The node asks for the members later. The keys that the id was computed from may not be known then.
         """
@@ -79,7 +80,8 @@ class KnownGroups:
         """Return True if the public key `key` (32 bytes) is named as a recipient of `payload`. `parties` are what the
         private transaction in the payload names.
 
-        The key is named if it is in `parties`, or a member of the group that `parties` names. False for a flexible
+        The key is named if `parties` has it, if it is a member of the PANTHEON group that `parties` names, or if it is
+        among the keys by which `alwayssendto` has widened the LEGACY group (`widened_members`). False for a flexible
         group, whose members only its contract knows. Without a private transaction (`parties` is None) every member of
         the payload's group is named, and every key if the group is unknown. The errors of `record_of` pass through.
         """
@@ -116,8 +118,8 @@ class KnownGroups:
         """Return the members of the LEGACY group `group_id` (32 bytes) if they are the public keys `named` and more, as
         the `alwayssendto` of a sender makes them. None if they are not found.
 
-        A sender does not reveal its `alwayssendto`. So three cases are found: a group that was sent to from here, a
-        group with the `alwayssendto` of this manager, and a group with one further known key. The work is bounded.
+        A sender does not reveal its `alwayssendto`. So three cases are found: a group whose record is stored, a group
+        with the `alwayssendto` of this manager, and a group with one further known key. The work is bounded.
         """
         record = self._find_record(group_id)
         # The stored record comes first. It costs no computation, and it also covers groups with several extra keys.

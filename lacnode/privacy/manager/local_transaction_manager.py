@@ -113,9 +113,9 @@ class LocalTransactionManager:
         and `alwayssendto`.
 
         EnclaveError if the payload is empty or too large, the sender is not an own key, a recipient is unknown or no
-        valid key, or a recipient's Tessera would give the group another id: nothing is stored then. EnclaveError
-        `NodePropagatingToAllPeers` if a manager does not confirm: the payload is stored and may have reached others.
-        EnclaveUnreachableError if the store fails.
+        valid key, a recipient's manager does not prove its key, or a recipient's Tessera would give the group another
+        id: nothing is stored then. EnclaveError `NodePropagatingToAllPeers` if a manager does not confirm: the payload
+        is stored and may have reached others. EnclaveUnreachableError if the store fails.
         """
         own = self._keys.sender_pair(sender).public
         # Orion's rule: the group consists of the recipients, the keys of `alwayssendto` and the sender. The order is
@@ -188,9 +188,9 @@ class LocalTransactionManager:
         """Return the plaintext of the payload `key` (32 bytes) with its sender and group, opened with the private key
         of `to` (a public key) or of any own key.
 
-        EnclaveError `EnclavePayloadNotFound` if the payload is not here: other managers are then asked for it later.
-        `EnclaveNoMatchingPrivateKey` if `to` is not an own key, `EnclaveKeysCannotDecryptPayload` if no such key opens
-        it. EnclaveUnreachableError if the store fails.
+        EnclaveError `EnclavePayloadNotFound` if the payload is not here. It then enters the queue `missing`, if there
+        is one, and other managers are asked for it later. `EnclaveNoMatchingPrivateKey` if `to` is not an own key,
+        `EnclaveKeysCannotDecryptPayload` if no such key opens it. EnclaveUnreachableError if the store fails.
         """
         stored = call_store(self._store.find_payload, key)
         if stored is None:
@@ -229,9 +229,10 @@ class LocalTransactionManager:
         """Create a PANTHEON group of the public keys `members` (32 bytes each), announce it to the managers of all
         members, and store it. `sender` is an own key, None for the first one. The seed is random if `seed` is None.
 
-        EnclaveError if the sender is no member, the seed does not give a new group, a member's manager is unknown, or a
-        manager does not confirm: the group is then not stored here, but others may have it. EnclaveUnreachableError if
-        the store fails.
+        EnclaveError if the sender is no member, the seed does not give a new group, a member's manager is unknown or
+        does not prove its key, a member's Tessera would give the group another id, or a manager does not confirm. In
+        each case the group is not stored here. In the last case others may have it. EnclaveUnreachableError if the
+        store fails.
         """
         return self.groups.create(members, sender, name, description, seed)
 

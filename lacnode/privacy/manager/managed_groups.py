@@ -50,8 +50,9 @@ class ManagedGroups:
         managers of all members, and store it. `sender` is an own key, None for the first one. The seed is random if
         `seed` is None.
 
-        EnclaveError if the sender is no member, the seed does not give a new group, a member's manager is unknown, or a
-        manager does not confirm: the group is then not stored here, but others may have it.
+        EnclaveError if the sender is no member, the seed does not give a new group, a member's manager is unknown or
+        does not prove its key, a member's Tessera would give the group another id, or a manager does not confirm. In
+        each case the group is not stored here. In the last case others may have it.
         """
         own = self._keys.sender_pair(sender).public
         if own not in members:
@@ -145,7 +146,7 @@ class ManagedGroups:
         self.accept_announced_record(record)
         return to_base64(record.id)
 
-    def receive_proven_announcement(self, body: bytes) -> str:
+    def receive_announcement_with_proof(self, body: bytes) -> str:
         """Store the group in `body` (CBOR), an announcement of a member that proves its key. Return the id of the group
         in base64.
 

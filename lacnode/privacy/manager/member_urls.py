@@ -57,7 +57,7 @@ class MemberUrlFinder:
         manager that does not answer is no error: its member is `silent`.
 
         MemberUrlError if a member has no known manager, its key has not 32 bytes, or its manager does not prove the
-        key.
+        key. EnclaveError `NoSenderKey` if proofs are required and this manager has no key.
         """
         urls, announced = dict[bytes, str](), dict[bytes, str]()
         for member in members:

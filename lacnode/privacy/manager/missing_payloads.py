@@ -68,9 +68,10 @@ class MissingPayloads:
         first signer stays, unless a known one follows. `is_known`: an earlier marker of this account was for this node.
 
         A payload of a known signer that is not in the queue is added. In a full queue it takes the place of a payload
-        of an unknown signer. If there is none, it takes the place of one of the signer that has most, or is not added
-        if no signer has more. A payload of an unknown signer that is not in the queue is ignored. A signer with
-        `MAX_PREFERRED_OF_SIGNER` payloads in the queue counts as unknown for the next ones.
+        of an unknown signer. If there is none, it takes the place of one of the signer that has most. It is not added
+        if that signer does not have at least two more than `signer`. A payload of an unknown signer that is not in the
+        queue is ignored. A signer with `MAX_PREFERRED_OF_SIGNER` payloads in the queue counts as unknown for the next
+        ones.
         """
         with self._lock:
             missing = self._missing.get(key)
@@ -93,7 +94,7 @@ class MissingPayloads:
         """Return up to `limit` keys (32 bytes) whose time has come, and count one attempt for each. If more are due,
         keys of known signers come first, but take at most `KNOWN_SIGNERS_SHARE` of `limit` if enough others are due to
         fill the rest. The keys stay in the queue: each is due again after a pause that doubles, and never after
-        `FETCH_ATTEMPTS`."""
+        `FETCH_ATTEMPTS`. A full queue then loses the keys that have had all their attempts."""
         with self._lock:
             now = self._clock()
             due = [

@@ -32,8 +32,8 @@ class PartyInfo:
 
 
 def validate_url(url: object) -> str:
-    """Return `url` unchanged if it is an HTTP or HTTPS URL with a host and without a user name. ValueError for any
-    other value."""
+    """Return `url` unchanged if it is an HTTP or HTTPS URL with a host, without a user name, of at most
+    `MAX_URL_CHARACTERS` visible ASCII characters. ValueError for any other value."""
     if not isinstance(url, str) or len(url) > MAX_URL_CHARACTERS or not _URL.fullmatch(url):
         raise ValueError("a URL http[s]://host[:port] was expected")
     parts = urlsplit(url)
@@ -90,11 +90,13 @@ def encode_orion_party_info(view: PartyInfo) -> bytes:
 
 
 def decode_orion_party_info(data: bytes, max_entries: int | None = None) -> PartyInfo:
-    """Decode the party info of another manager, in Orion's CBOR. CborError if it is malformed or too large.
+    """Decode the party info of another manager, in Orion's CBOR. CborError if it is malformed or too large, or if the
+    manager's own URL is invalid.
 
-    Entries with an invalid URL are left out. An honest manager may pass on an invalid entry of another one, and that must
-    not cost the other entries. With `max_entries` at most so many URLs and so many keys are read, the sender's own keys
-    first: the check of a URL is the expensive part, and a caller that stores few entries need not check all.
+    Other entries with an invalid URL are left out. An honest manager may pass on an invalid entry of another one, and
+    that must not cost the other entries. With `max_entries` at most so many URLs and so many keys are read, the
+    sender's own keys first: the check of a URL is the expensive part, and a caller that stores few entries need not
+    check all.
     """
     if len(data) > MAX_PARTY_INFO_BYTES:
         raise CborError(f"network view: at most {MAX_PARTY_INFO_BYTES} bytes were expected, found {len(data)}")

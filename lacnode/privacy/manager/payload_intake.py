@@ -110,12 +110,12 @@ class PayloadIntake:
 
         `readers` are the own keys with the positions of their boxes (at least one). `recovery_boxes` are boxes of other
         parties, by their public key. Those of own keys and of parties with a box are left out. `event` is the event of
-        the entry in the audit log. With `counts_to_quota` the payload counts for the quota of its sender. Otherwise only
-        the free space on the disk is checked.
+        the entry in the audit log. With `counts_to_quota` the payload counts for the quota of its sender. Otherwise
+        only the free space on the disk is checked.
 
         EnclaveError `PrivacyGroupNotFound` if the payload does not belong to its group, `InvalidPayload` if its key has
-        another payload already or if it is too large, `StorageQuotaExceeded` if a quota is reached.
-        EnclaveUnreachableError if the database fails.
+        another payload already, if it is too large or would have more than `MAX_BOXES` boxes, `StorageQuotaExceeded` if
+        a quota is reached. EnclaveUnreachableError if the database fails.
         """
         if len(payload.cipher_text) > MAX_PAYLOAD_BYTES + MAC_BYTES:
             # It could never be given back: a reader accepts no recovery answer of this size.

@@ -96,8 +96,9 @@ class RecoveryResponder:
         """Return the sealed answer to the request in `body` (CBOR): a page of the payloads and groups that the
         requester is a party of.
 
-        EnclaveError `EnclaveNotPayloadOwner` if the requester does not prove its key, has asked too often or asks for
-        too much, `ObjectJsonDeserialization` if the request is malformed. StoreError if the store fails.
+        EnclaveError `EnclaveNotPayloadOwner` if the requester does not prove its key, has asked too often, asks for too
+        much, or if the content of its box is malformed. `ObjectJsonDeserialization` if the request around the box is
+        malformed. StoreError if the store fails.
         """
         # The proof comes before the count. A stranger could otherwise use up the requests of another key.
         proven = self._challenges.open_request(body)
@@ -235,7 +236,8 @@ class PayloadRecovery:
     def recover_page(self, own: bytes, key: bytes, after: int) -> RecoveredPage | None:
         """Ask the manager of `key` for the payloads and groups of the own key `own` (32 bytes each) after the number
         `after` (0 for the first page), and store what is missing. Return the outcome. None if the manager is unknown or
-        gives no usable answer. EnclaveUnreachableError if the own store fails."""
+        gives no usable answer. What came before a malformed part of a page may be stored. EnclaveUnreachableError if
+        the own store fails."""
         url = self._manager.party_info.keys.get(key)
         if url is None:
             return None
@@ -243,8 +245,9 @@ class PayloadRecovery:
 
     def recover_payloads(self, wanted: Sequence[bytes]) -> int:
         """Ask the known managers for the payloads `wanted` (keys of 32 bytes, at most `MAX_WANTED_PAYLOADS`) and store
-        them. Return how many were stored. For each own key, no more managers are asked after `ASKING_SECONDS`. Managers
-        that do not answer raise no error. EnclaveUnreachableError if the own store fails."""
+        them. Return how many were stored. For each own key, no more managers are asked after `ASKING_SECONDS`. Calls to
+        URLs where no manager has answered yet are limited (`UnansweredUrlLimit`). Managers that do not answer raise no
+        error. EnclaveUnreachableError if the own store fails."""
         total = 0
         for own in self._own_pairs():
             until = self._clock() + ASKING_SECONDS

@@ -39,8 +39,9 @@ class PayloadConflictError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class StoredPayload:
-    """A payload with its number in the store, which grows with the arrival. `parties` has the position of its box for
-    each known party (a public key of 32 bytes)."""
+    """A payload with its number in the store, which grows with the arrival. `parties` has for each known party (a
+    public key of 32 bytes) the position of a box that it can open. For the sender this may be the box of a recipient.
+    """
 
     number: int
     payload: EncryptedPayload
@@ -88,11 +89,10 @@ class PayloadStore:
         """Store `payload`, and `entry` (encoded) in the audit log. Return True if it is new, False if it is stored
         already. It is on the disk when this returns.
 
-        `parties` are public keys (32 bytes) and the positions of their boxes. If the payload is stored already, its new
-        boxes are added and there is no entry in the log. PayloadConflictError if the stored payload of this key has
-        another sender, nonce or group, or if there would be more than `MAX_BOXES` boxes. QuotaExceededError if the
-        payload `is_pushed` and a quota is reached, or if it `is_recovered` and the disk is almost full. StoreError if the
-        database fails.
+        `parties` are as in `StoredPayload`. If the payload is stored already, its new boxes are added and there is no
+        entry in the log. PayloadConflictError if the stored payload of this key has another sender, nonce or group, or
+        if there would be more than `MAX_BOXES` boxes. QuotaExceededError if the payload `is_pushed` and a quota is
+        reached, or if it `is_recovered` and the disk is almost full. StoreError if the database fails.
         """
         if len(payload.boxes) > MAX_BOXES:
             raise PayloadConflictError

@@ -35,7 +35,8 @@ class PeerDirectory:
 
     `own` are the own public keys (32 bytes). `url` is the URL that other managers are told, None until it is known.
     `others` are the operator's URLs. `known` are keys of an earlier run with their URLs. `on_keys_changed` is called
-    with the keys to store when they change. A URL that `may_call` refuses is not stored.
+    with the keys to store (those that their managers have confirmed) and their URLs when these change. A URL in `known`
+    or in party info that `may_call` refuses is not added.
     """
 
     def __init__(
@@ -143,21 +144,21 @@ class PeerDirectory:
 
     def is_key_of_called_manager(self, key: bytes) -> bool:
         """Return True if a manager named `key` (32 bytes) as its own when this manager called it (also before a
-        restart), or if `key` is an own key. The key need not be proven."""
+        restart), if it was set with `set_key_url`, or if it is an own key. Otherwise the key need not be proven."""
         with self._lock:
             trust_level = self._keys.trust_level(key)
             return trust_level is not None and trust_level >= TrustLevel.KEPT
 
     def pop_new_callers(self) -> list[str]:
         """Return the URLs of the managers that have sent party info unasked since the last time, and forget them. Each
-        comes once, the first caller first."""
+        comes once, the first caller first. At most `MAX_RIVAL_CLAIMS` wait, further ones are left out."""
         with self._lock:
             met, self._new_callers = list(self._new_callers), {}
             return met
 
     def pop_rival_claims(self) -> list[tuple[bytes, str]]:
         """Return the rival claims since the last time and forget them: a key (32 bytes) that is known elsewhere, and
-        the URL of the manager that claims it."""
+        the URL of the manager that claims it. At most `MAX_RIVAL_CLAIMS` wait, further ones are left out."""
         with self._lock:
             rivals, self._rival_claims = list(self._rival_claims), {}
             return rivals

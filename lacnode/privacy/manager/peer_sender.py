@@ -10,7 +10,8 @@ REFUSED_REPLY = b""
 
 
 class PeerSender(Protocol):
-    """Sends requests to other managers and stops to wait for slow ones. Safe to use from several threads."""
+    """Sends requests to other managers and does not wait for slow ones beyond a time limit. Safe to use from several
+    threads."""
 
     def post(self, path: str, bodies: Mapping[str, bytes]) -> Mapping[str, bytes | None]:
         """POST each body (CBOR) to `path` of the manager at its URL, all at the same time. Return the answer of every
@@ -35,7 +36,8 @@ class PeerCall:
 
 
 class PeerCaller(Protocol):
-    """Sends any requests to other managers and stops to wait for slow ones. Safe to use from several threads."""
+    """Sends any requests to other managers and does not wait for slow ones beyond a time limit. Safe to use from
+    several threads."""
 
     def call(self, calls: Sequence[PeerCall]) -> Sequence[bytes | None]:
         """Send all requests at the same time. Return the bodies of the answers in the order of the calls. This blocks

@@ -94,8 +94,9 @@ class RequestAuthenticator:
     def open_request(self, body: bytes) -> ProvenRequest:
         """Open the request in `body` (CBOR) and check that its author has the key that it names and a valid challenge.
 
-        EnclaveError `EnclaveNotPayloadOwner` if the request does not prove this, is for another key, or names an own
-        key as its author. EnclaveError `ObjectJsonDeserialization` if it is malformed.
+        EnclaveError `EnclaveNotPayloadOwner` if the request does not prove this, is for another key, names an own key
+        as its author, or if the content of its box is malformed. EnclaveError `ObjectJsonDeserialization` if the
+        request around the box is malformed.
         """
         try:
             fields = decode_map(body, "request")

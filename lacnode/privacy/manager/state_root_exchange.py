@@ -102,8 +102,8 @@ class PeerStateRootClient:
     def ask(self, own: bytes, questions: Mapping[bytes, Sequence[StateRootQuery]]) -> StateRootReplies:
         """As the own key `own`, ask the manager of each key in `questions` (32 bytes) for the states of groups, at most
         `MAX_STATE_ROOT_QUERIES` each. Return the replies by key, in the order of the questions. None in a reply is a
-        state that is not known there or not given. A key without a known manager, or whose manager does not answer, has
-        no reply. This blocks for the calls.
+        state that is not known there or not given. A key without a known manager, or whose manager gives no usable
+        answer, has no reply. This blocks for the calls.
 
         EnclaveError `EnclaveNoMatchingPrivateKey` if `own` is not an own key.
         """

@@ -16,11 +16,12 @@ UNANSWERED_CALLS_PER_SECOND, UNANSWERED_CALLS_AT_ONCE = 1.0, 60
 
 
 class UnansweredUrlLimit:
-    """Limits the calls of one kind to URLs where no manager has answered yet by `peers`. URLs of the operator, and those
-    where a manager has answered, have no limit here. Safe to use from several threads. `clock` returns monotonic seconds.
+    """Limits the calls of one kind to URLs where no manager has answered yet, as far as `peers` knows. URLs of the
+    operator, and those where a manager has answered, have no limit here. Safe to use from several threads. `clock`
+    returns monotonic seconds.
 
-    Each kind of call has a limit of its own. Payloads that are asked for must not use up the calls by which new managers
-    are found.
+    Each kind of call has a limit of its own. Payloads that are asked for must not use up the calls by which new
+    managers are found.
     """
 
     def __init__(self, peers: PeerDirectory, clock: Callable[[], float] = time.monotonic) -> None:

@@ -47,7 +47,8 @@ class RefusedClients:
 
 class ClientCertificateCheck:
     """The check of one client's certificates in a TLS handshake. OpenSSL shows each one of its chain, the client's own
-    last. `is_trusted` is False until the client's own certificate was shown and is trusted."""
+    last. `is_trusted` is False until the client's own certificate was shown and is trusted. The handshake fails if it
+    is False at the end."""
 
     def __init__(self, trust: TlsTrust, refused: RefusedClients) -> None:
         self._trust = trust
@@ -59,8 +60,9 @@ class ClientCertificateCheck:
         self, connection: SSL.Connection, certificate: crypto.X509, chain_error: int, depth: int, good: int
     ) -> bool:
         """OpenSSL's verify callback, called for each certificate. `depth` is 0 for the client's own one. `good` is 0 if
-        OpenSSL finds `chain_error`. Return True to go on with the handshake. For the own one this is `is_trusted`, and
-        a refusal is logged. A new fingerprint may be written to a file."""
+        OpenSSL finds `chain_error`. Return True to go on with the handshake. For the client's own certificate the
+        result is `is_trusted`, and a refusal is logged. For all others it is True. A new fingerprint may be written to
+        a file."""
         # An error in the chain is noted and not fatal: the fingerprint of the client's own certificate may be known.
         self._chain_error = self._chain_error or (0 if good else chain_error)
         # A certificate of the chain. Only the last one, the client's own, decides.

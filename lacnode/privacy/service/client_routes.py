@@ -69,7 +69,7 @@ class ClientRoutes:
 
     def answer_head(self, head: Request) -> Response | None:
         """Return the refusal of a request before its body is read: status 403 for a wrong network or `Host`, 401
-        without the token, 404 for an unknown path. None if the request is allowed."""
+        without the token, 404 for an unknown method, path or content type. None if the request is allowed."""
         if self._networks and not _is_within(head.client, self._networks):
             return Response(403, close=True)
         # The port is cut off. An IPv6 address without a port is left whole by the second comparison below.

@@ -104,8 +104,8 @@ class HttpTransactionManager:
 
     def receive(self, key: bytes, to: bytes | None = None) -> ReceivedPayload:
         """Return the payload of `key` (32 bytes), which the manager opens with the private key of `to` or of any own
-        key. EnclaveError if the manager does not have it, or is an Orion before 1.6.0. EnclaveUnreachableError if it
-        does not answer or its answer is malformed."""
+        key. EnclaveError if the manager does not have it, cannot open it, or is an Orion before 1.6.0.
+        EnclaveUnreachableError if it does not answer or its answer is malformed."""
         body = {"key": to_base64(key), "to": None if to is None else to_base64(to)}
         answer = _object(self._post("/receive", body, ORION_CONTENT_TYPE))
         # Besu's check. Without the sender's key the node cannot decide to which group the payload belongs.
@@ -150,8 +150,9 @@ class HttpTransactionManager:
         return [_group(group) for group in found]
 
     def retrieve_group(self, group_id: bytes) -> PrivacyGroup:
-        """Return the group `group_id` (32 bytes) of the manager. EnclaveError `PrivacyGroupNotFound` if the manager
-        does not know it. EnclaveUnreachableError if it does not answer or its answer is malformed."""
+        """Return the group `group_id` (32 bytes) of the manager. EnclaveError if the manager refuses,
+        `PrivacyGroupNotFound` if it does not know the group or deleted it. EnclaveUnreachableError if it does not
+        answer or its answer is malformed."""
         return _group(self._post("/retrievePrivacyGroup", {"privacyGroupId": to_base64(group_id)}))
 
     def pantheon_members(self, group_id: bytes) -> Collection[bytes] | None:

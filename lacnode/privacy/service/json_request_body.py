@@ -14,7 +14,7 @@ class JsonRequestBody:
     """The fields of the JSON object in `data`. `names` are the allowed fields.
 
     EnclaveError `ObjectJsonDeserialization` if the body is not such an object, has another field or too many values.
-    The methods raise it if a field has another type.
+    The methods raise this error too, unless they name another code.
     """
 
     def __init__(self, data: bytes, names: Sequence[str]) -> None:

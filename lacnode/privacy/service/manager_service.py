@@ -72,8 +72,8 @@ class ServiceSettings:
 
     An empty `node_url` means the interface and the port. `client_port` is None if the node runs in this process and
     needs no client port. `token` is the bearer token of clients, None for none. `always_send_to` are public keys that
-    receive every payload of this manager. `recover` asks for all payloads at the start. `only_proven` is
-    `onlyprovenkeys` of the configuration.
+    receive every payload that clients send by this manager. `recover` asks for all payloads at the start. `only_proven`
+    is `onlyprovenkeys` of the configuration.
     """
 
     node_host: str = "127.0.0.1"
@@ -162,7 +162,7 @@ class ManagerService:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Open the ports, serve, and call other managers until cancelled. The task is started when every port is open.
-        PortUnavailableError if a port cannot be opened."""
+        PortUnavailableError, in an exception group, if a port cannot be opened."""
         settings = self._settings
         async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
             # The port is open before the task has started. A caller that waits for the start can connect at once.

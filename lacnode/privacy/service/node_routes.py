@@ -88,7 +88,7 @@ class NodeRoutes:
             PUSH_PATH: lambda request: _text(manager.intake.receive_push(request.take_body())),
             PUSH_GROUP_PATH: lambda request: _text(manager.groups.receive_announcement(request.body)),
             PARTY_INFO_PATH: lambda request: _cbor(manager.exchange_party_info(request.body, request.client)),
-            PUSH_PROVEN_GROUP_PATH: lambda request: _text(manager.groups.receive_proven_announcement(request.body)),
+            PUSH_PROVEN_GROUP_PATH: lambda request: _text(manager.groups.receive_announcement_with_proof(request.body)),
             PUSH_WITH_BOXES_PATH: lambda request: _text(manager.intake.receive_push_with_boxes(request.take_body())),
             PROVE_PATH: lambda request: _cbor(responders.proofs.prove(request.body)),
             CHALLENGE_PATH: lambda request: _cbor(responders.challenges.issue_challenge(request.body)),
@@ -116,8 +116,8 @@ class NodeRoutes:
 
     async def answer(self, request: Request) -> Response:
         """Return the response to a request that `answer_head` has allowed. A worker thread computes it when the address
-        has a share of the processor left. After `MAX_WAIT_SECONDS` without a share the response is `BUSY`. Errors of
-        the manager become responses with Orion's error code."""
+        has a share of the processor left. If that would take longer than `MAX_WAIT_SECONDS`, the response is `BUSY`.
+        Errors of the manager become responses with Orion's error code."""
         # An address that has used its share waits here, without a thread. Its requests cannot delay other addresses.
         if not await self._wait_for_share(request.client):
             return BUSY

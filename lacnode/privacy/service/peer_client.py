@@ -71,7 +71,7 @@ class HttpPeerSender:
                 if context is not None
             ]
             for client in self._clients:
-                stack.push_async_callback(client.aclose)
+                stack.push_async_callback(client.close_unused)
             async with trio.open_nursery() as self._nursery:
                 # Threads use the token to start calls in this loop. Without it they know that no loop runs.
                 self._token = trio.lowlevel.current_trio_token()

@@ -33,7 +33,8 @@ class _Connection:
 
 
 class PeerConnections:
-    """The connections of one TLS context over `network`, at most `max_open` at a time.
+    """The connections of one TLS context over `network`. A new connection above `max_open` takes the place of an unused
+    one.
 
     A server is trusted if the `context` trusts its certificate and, with `known`, if the fingerprint of the certificate
     is known. A connection that was not used for `keep_alive_seconds` is closed at the next call.
@@ -83,8 +84,8 @@ class PeerConnections:
             elif connection is not None:
                 await _close(connection.stream)
 
-    async def aclose(self) -> None:
-        """Close every connection that is not in use. Those in use are not closed here."""
+    async def close_unused(self) -> None:
+        """Close the connections that no call uses now. Those in use go on. No error if there are none."""
         while self._unused:
             await _close(self._unused.pop().stream)
 

@@ -81,7 +81,7 @@ class PeerAnswer:
 @lru_cache(1_024)
 def parse_origin(url: str) -> PeerOrigin:
     """Return the origin of `url`. The path, a user name and a password are left out. ValueError if it is no URL of http
-    or https, or if its host has other characters than visible ASCII."""
+    or https, if its host has other characters than visible ASCII, or if its port is not valid."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     # A stranger may have announced the URL. Its host is written into the head of the request.
@@ -107,11 +107,11 @@ def _host_header(origin: PeerOrigin) -> str:
 
 
 async def exchange(stream: trio.abc.Stream, request: bytes, max_answer_bytes: int) -> PeerAnswer:
-    """Send `request` on `stream` and return the answer. The caller bounds the time, and closes the stream after an error
-    or a cancellation.
+    """Send `request` on `stream` and return the answer. The caller bounds the time, and closes the stream after an
+    error or a cancellation.
 
-    AnswerError if the answer is malformed, ends early, or has a body of more than `max_answer_bytes` bytes.
-    trio.BrokenResourceError if the connection breaks.
+    AnswerError if the answer is malformed, ends early, comes in too many small pieces, or has a body of more than
+    `max_answer_bytes` bytes. trio.BrokenResourceError if the connection breaks.
     """
     await stream.send_all(request)
     data = bytearray()

@@ -8,7 +8,7 @@ since (`time_slices`).
 |---|---|---|
 | private_first | payload key (32) | number (8), index (4), marker hash (32) of its first success, then encoded facts |
 | private_signers | address (20) | nothing: its marker announced a payload that this node has |
-| private_signers | public key (32) | nothing: a private transaction of it was executed, and none since took long |
+| private_signers | public key (32) | nothing: its transaction changed a state in its slice, and none took longer since |
 
 This module must not know the content of a payload.
 """

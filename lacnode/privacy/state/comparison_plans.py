@@ -40,7 +40,8 @@ class ComparisonPlans:
     def plan_and_find_due(self, last_changes: Mapping[bytes, LastChange]) -> list[bytes]:
         """Plan the groups in `last_changes`, by group id (32 bytes): a new group at once, a changed one soon. Return
         the ids of all planned groups to compare now, the one that has waited longest first. Above `MAX_PLANNED_GROUPS`
-        the groups whose members do not answer are dropped.
+        at least a tenth of the plans is dropped: first those whose last comparisons failed most often, then those that
+        are due last.
 
         A `LastChange` is the revision of a group and the number of the last block that changed its state.
         """

@@ -23,7 +23,7 @@ from lacnode.primitives.transaction import Transaction
 from lacnode.privacy.state.block_records import BlockRecords
 from lacnode.privacy.state.executed_payloads import ExecutedPayloads
 from lacnode.privacy.state.flexible.contract_answers import ContractAnswers
-from lacnode.privacy.state.flexible.group_contract_queries import QUERY_GAS_PRICE_WEI, Ask, ask_members, ask_refusal
+from lacnode.privacy.state.flexible.group_contract_queries import QUERY_GAS_PRICE_WEI, Ask, ask_members, find_refusal
 from lacnode.privacy.state.group_genesis import GroupGenesis
 from lacnode.privacy.state.known_payloads import KnownPayloadFacts, PayloadFacts
 from lacnode.privacy.state.privacy_marker import PROXY_ADDRESS, read_payload_key
@@ -106,8 +106,8 @@ class PrivateBlockExecutor:
         self._unstored = UnstoredResults()
 
     def allow_results_to_wait(self) -> None:
-        """Let a transaction raise ResultMustWaitError (a BudgetExceededError) whose result has no place in this commit.
-        Without this call all results are one commit: ResultsTooLargeError if they are too large for it."""
+        """A transaction whose result has no place in this commit raises ResultMustWaitError (a BudgetExceededError)
+        from now on. Without this call: ResultsTooLargeError if all results are too large for one commit."""
         self._unstored.may_wait = True
 
     @property
@@ -132,13 +132,13 @@ class PrivateBlockExecutor:
         budget: ExecutionBudget = UNLIMITED,
         records: BlockRecords | None = None,
     ) -> BlockRecords:
-        """Execute the private transactions `tasks` of `block` with the hash `hash_` (32 bytes), in order, and return
-        the results. They are added to `records`, the results of earlier transactions of the block, if it is given. A
-        transaction that fails or is not valid has a receipt, one that its group's contract refuses has none.
-        ExecutionInterruptedError if the time of `budget` ends: `records` then has the results so far.
-        PublicHistoryMissingError if the public block cannot be executed again, StorageError or MissingNodeError if a
-        state cannot be read, ResultsTooLargeError as for `allow_results_to_wait`. The errors of `UnreadTask.read` pass
-        through."""
+        """Execute the private transactions `tasks` of `block` with the hash `hash_` (32 bytes), in order. Return the
+        results, added to `records` (those of earlier transactions of the block) if it is given. A transaction that
+        fails or is not valid has a receipt, one that its group's contract refuses has none. ExecutionInterruptedError
+        if the time of `budget` ends: `records` then has the results so far. PublicHistoryMissingError if the public
+        block cannot be executed again, StorageError, MissingNodeError or MemoryError if this node cannot read a state
+        or has no memory, ResultsTooLargeError and ResultMustWaitError as for `allow_results_to_wait`. The errors of
+        `UnreadTask.read` pass through."""
         records = BlockRecords(block.number, hash_) if records is None else records
         public = self.open_public_block(block, hash_)
         for task in tasks:
@@ -199,9 +199,9 @@ class PrivateBlockExecutor:
         self, records: BlockRecords, public: PublicBlockExecution, task: PrivateTask, budget: ExecutionBudget
     ) -> None:
         """Execute one private transaction at its marker and add its result to `records`. `public` must have been
-        executed up to the marker. A transaction that fails, is not valid or is refused by its group's contract raises
-        no error. ExecutionInterruptedError if `budget` ends. StorageError, MissingNodeError, MemoryError or
-        ResultsTooLargeError if this node cannot execute it now. Nothing is recorded then."""
+        executed up to the marker. A transaction that fails, is not valid or is refused by its contract raises no error.
+        ExecutionInterruptedError if `budget` ends. StorageError, MissingNodeError, MemoryError or ResultsTooLargeError
+        if this node cannot execute it now. Nothing is recorded then."""
         marker = public.block.transactions[task.index]
         ahead: tuple[bytes, int] | None = None
         # The contract of a flexible group is asked before anything else, as in Besu. A refused one has no receipt.
@@ -274,7 +274,7 @@ class PrivateBlockExecutor:
         if task.version is None:
             return False
         try:
-            why = ask_refusal(task.private, task.version, self._asker(public, task.group_id, task.index, budget))
+            why = find_refusal(task.private, task.version, self._asker(public, task.group_id, task.index, budget))
         except NOT_OF_TRANSACTION:
             raise
         except Exception as error:

@@ -27,7 +27,7 @@ class GroupDirectory(Protocol):
         self, group_id: bytes, number: int | None = None, deadline_seconds: float = math.inf
     ) -> tuple[bytes, ...] | None:
         """Return the public keys of the members of the group `group_id` (32 bytes) as of block `number`, or of the head
-        for None. None if it is a flexible group that does not exist yet.
+        for None. None if it is a flexible group that does not exist yet, or if the call of its contract fails.
 
         EnclaveError if the manager has no such group, EnclaveUnreachableError if it does not answer.
         CallLimitExceededError if a contract does not answer in time, or not by `deadline_seconds` on the monotonic
@@ -39,10 +39,10 @@ class GroupDirectory(Protocol):
         """Let the manager store `private` and send it to the members of its group, for the caller with the key
         `own_key` (32 bytes).
 
-        Return the data of the marker: the key of the payload (32 bytes) and, for new members of a flexible group, the
-        key of its history (32 bytes). PrivateSendError, EnclaveError, EnclaveUnreachableError or, for a contract
-        without an answer, CallLimitExceededError if it fails. Then no marker may be sent. The marker itself is not made
-        here.
+        Return the data of the marker: the key of the payload (32 bytes) and, for new members of a flexible group with a
+        history, the key of the history (32 bytes). PrivateSendError, EnclaveError, EnclaveUnreachableError or, for a
+        contract without an answer, CallLimitExceededError if it fails. Then no marker may be sent. The marker itself is
+        not made here.
         """
         ...
 

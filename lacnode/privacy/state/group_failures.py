@@ -21,8 +21,9 @@ _PRIVATE_TABLES = "private_"
 
 
 class GroupFailures:
-    """Counts the unexpected errors of single groups and logs each kind of work of a group once. Safe to use from any
-    thread."""
+    """Counts the unexpected errors in the work for single groups. For each group and each kind of work, only the first
+    error is logged. Later ones are counted. The log has one line a minute for each kind of work at most. Safe to use
+    from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

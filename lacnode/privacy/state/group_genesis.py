@@ -26,8 +26,8 @@ class PrivateGenesis:
     others: tuple[GenesisAccount, ...] = ()
 
     def accounts_of(self, group_id: bytes) -> tuple[GenesisAccount, ...]:
-        """Return the first accounts of the group with this id (32 bytes): its own, or `others` if it is not named.
-        Empty if there are none."""
+        """Return the accounts that the group with this id (32 bytes) begins with: its own, or `others` if `groups` does
+        not name it. A group that is named with no accounts begins without any."""
         return self.groups.get(group_id, self.others)
 
 

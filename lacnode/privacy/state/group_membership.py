@@ -47,11 +47,12 @@ class GroupMembership:
 
     def members_at(self, group_id: bytes, number: int, deadline_seconds: float) -> frozenset[bytes] | None:
         """Return the public keys of the members of the group `group_id` (32 bytes) as of block `number`. Empty if the
-        group was deleted, or if it is a flexible group without members yet.
+        manager does not have the group (any more) and a payload of it names it by its id. Empty also for a flexible
+        group that does not exist yet, or if the call of its contract fails.
 
-        None if neither the manager nor a payload names them, if the state of that block is not kept, or if a flexible
-        group's contract does not answer until `deadline_seconds` on the monotonic clock, or did not answer lately.
-        EnclaveUnreachableError if the manager does not answer.
+        None if neither the manager nor one of the first `PAYLOADS_READ` payloads names the members, if the state of
+        that block is not kept, or if a flexible group's contract does not answer until `deadline_seconds` on the
+        monotonic clock, or did not answer lately. EnclaveUnreachableError if the manager does not answer.
         """
         try:
             return self._named_members_at(group_id, number, deadline_seconds)

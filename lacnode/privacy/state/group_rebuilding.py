@@ -201,9 +201,9 @@ class GroupRebuilder:
         return self._processor.reader.unread_task(self.read_marker(place), place.index, partial(read, place))
 
     def read_task(self, place: MarkerPlace) -> PrivateTask:
-        """Read the payload of the marker at `place` and return its task. It was accepted before, so a group that is
-        unknown now is no error. GroupRebuildError if its block is missing. PayloadNotFoundError, UnusablePayloadError,
-        PayloadUnavailableError or EnclaveUnreachableError if there is no usable payload."""
+        """Read the payload of the marker at `place` and return its task. The payload was accepted before, so a group
+        that is unknown now is no error. GroupRebuildError if the block of the marker is missing. PayloadNotFoundError,
+        UnusablePayloadError, PayloadUnavailableError or EnclaveUnreachableError if there is no usable payload."""
         return self._processor.reader.read_task(self.read_marker(place), place.index, admitted=True)
 
     def _again(self, group_id: bytes, told: ReadHistory, place: MarkerPlace) -> PrivateTask | None:

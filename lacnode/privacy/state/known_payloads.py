@@ -50,8 +50,8 @@ class KnownPayloadFacts:
         self._remembered: dict[bytes, PayloadFacts] = {}
 
     def find(self, payload_key: bytes) -> PayloadFacts | None:
-        """Return the facts of the payload `payload_key` (32 bytes). None if it was not read, or not lately and without
-        success."""
+        """Return the facts of the payload `payload_key` (32 bytes). None if it was never read, or if it was not
+        executed with success and its reading is forgotten (`MAX_KNOWN_PAYLOADS`, a restart)."""
         with self._lock:
             known = self._remembered.get(payload_key)
         # Facts with an account are complete. Others in memory may be older than those in the database.

@@ -25,8 +25,8 @@ class PayloadReader:
         self._useless = UselessPayloads()
 
     def known_facts_of(self, marker: Transaction) -> PayloadFacts | None:
-        """Return the facts about the payload of `marker`. None if the payload was not read before, or not lately and
-        without success. Nothing is read from the manager."""
+        """Return the facts about the payload of `marker`. None if the payload was never read, or if it was not executed
+        with success and its reading is forgotten. Nothing is read from the manager."""
         return self.known.find(read_payload_key(marker))
 
     def unread_task(self, marker: Transaction, index: int, read: Callable[[], PrivateTask | None]) -> UnreadTask:

@@ -27,7 +27,7 @@ from lacnode.privacy.state.privacy_marker import read_history_key, read_payload_
 from lacnode.privacy.state.private_payloads import PayloadNotFoundError, PayloadUnavailableError, UnusablePayloadError
 from lacnode.privacy.state.private_state_quota import PrivateStateFullError
 from lacnode.privacy.state.private_store import AbsentMarker, MarkerPlace, PrivateStoreReader, PrivateStoreWriter
-from lacnode.privacy.state.processor import PrivateProcessor, next_retry_time
+from lacnode.privacy.state.processor import PrivateProcessor, next_payload_request_time
 from lacnode.privacy.state.time_slices import GroupSlices
 from lacnode.privacy.transaction_manager import EnclaveUnreachableError
 
@@ -294,7 +294,7 @@ class PayloadRepair:
     def _postponed(self, marker: AbsentMarker, *, failing: bool) -> AbsentMarker:
         # A failure counts like a missing payload. Both mean that asking at once again would not help.
         tries = marker.tries + 1
-        return replace(marker, failing=failing, tries=tries, due=next_retry_time(self._context.now(), tries))
+        return replace(marker, failing=failing, tries=tries, due=next_payload_request_time(self._context.now(), tries))
 
     def _wait_on(self, waiting: list[AbsentMarker]) -> None:
         """Store the markers that still wait, in one commit. Most payloads belong to other groups and never come."""

@@ -36,9 +36,11 @@ from lacnode.privacy.transaction_manager import EnclaveError, EnclaveUnreachable
 class PrivacyController:
     """The entry point to private transactions of one node. Safe to use from any thread.
 
-    `public_key` is the manager's key that this node acts for (32 bytes). It is empty if the node has tenants: each
-    caller then brings its own key (`for_tenant`). `accounts` returns the accounts of a private state by its root.
-    `groups` are those of the manager, or the flexible groups.
+    `public_key` is the manager's key that this node acts for (32 bytes). None means that the node has tenants: each
+    caller then brings its own key (`for_tenant`), and the attribute `public_key` is empty, except in the controllers
+    that `for_tenant` returns. `signer` signs markers, and `public` gives them to the pool. `accounts` returns the
+    accounts of a private state by its root (32 bytes). The attribute `groups` has the flexible groups if the mode of
+    `context` is FLEXIBLE, otherwise those of the manager. A node has one kind only.
     """
 
     def __init__(
@@ -81,7 +83,8 @@ class PrivacyController:
 
         Its members may, and every caller if it is a flexible group that does not exist yet. Without tenants every
         caller may, and nothing is asked. EnclaveError if there is no such group, EnclaveUnreachableError if the manager
-        does not answer, CallLimitExceededError if a flexible group's contract does not answer in time.
+        does not answer, CallLimitExceededError if a flexible group's contract does not answer in time, MissingNodeError
+        if the state of that block is not kept.
         """
         if not self.has_tenants:
             return True
@@ -103,8 +106,8 @@ class PrivacyController:
         """Send `private` to its members, and its marker to the pool of the public node. Return the hash of the marker
         (32 bytes). The marker is not mined yet.
 
-        PrivateSendError if the transaction is not sent. If the pool refuses the marker, the members have the payload
-        already. CallLimitExceededError if a flexible group's contract does not answer in time.
+        PrivateSendError if the transaction or its marker is not sent. If the pool refuses the marker, the members have
+        the payload already. CallLimitExceededError if a flexible group's contract does not answer in time.
         """
         # Besu refuses every other restriction too.
         if private.restriction is not Restriction.RESTRICTED:

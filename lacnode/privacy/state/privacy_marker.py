@@ -64,11 +64,12 @@ class MarkerSigner(Protocol):
     def sign_marker(
         self, nonce_of: Callable[[bytes], int], private: PrivateTransaction, mode: GroupMode, keys: bytes
     ) -> Transaction:
-        """Return the signed marker of `private`, which is not sent yet. It calls the address of `mode`, with `keys` as
-        its data.
+        """Return the signed marker of `private`. Nothing is sent. The marker goes to the address of `mode`. Its data
+        are `keys`: the key of the payload (32 bytes). If new members of a flexible group receive a history, the key of
+        the history follows (32 bytes more).
 
-        `keys` is the key of the payload (32 bytes), for new members of a flexible group followed by that of the
-        history. `nonce_of` returns the next public nonce of an account (20 bytes).
+        Gas price and gas limit are those of `private`. `nonce_of` returns the next public nonce of an account (20
+        bytes). A signer that makes a new key does not call it.
         """
         ...
 

@@ -55,7 +55,8 @@ class ForeignPayloadError(UnusablePayloadError):
 
 
 class PayloadUnavailableError(Exception):
-    """The manager answers, but it does not give this payload now. The text says why."""
+    """The manager answers, but it does not give this payload now, or the quota of private state is reached
+    (PrivateStateFullError). The text says why."""
 
 
 def _is_payload_unknown(error: EnclaveError) -> bool:
@@ -129,9 +130,10 @@ def receive_and_check_ownership(
     """Return the private transaction of the payload `key` (32 bytes), read by the own key `to` or any own key, if it
     belongs to the group that it was sent to. `unknown_passes` is as in `payload_ownership.find_ownership_refusal`.
 
-    PayloadNotFoundError if the manager has no such payload for its keys, ForeignPayloadError if it belongs to another
-    group, UnusablePayloadError if it is no private transaction, PayloadUnavailableError if the manager fails to give
-    it, EnclaveUnreachableError if the manager does not answer.
+    PayloadNotFoundError if the manager has no such payload for its keys, ForeignPayloadError if it does not belong to
+    that group, or is for a flexible group on a node without flexible groups, UnusablePayloadError if it is no private
+    transaction, PayloadUnavailableError if the manager fails to give it, EnclaveUnreachableError if the manager does
+    not answer.
     """
     received = _received(manager, key, to)
     # The item is decoded once and used twice: a payload of 15 MB takes a tenth of a second to decode.

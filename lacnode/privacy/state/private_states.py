@@ -72,7 +72,8 @@ class PrivateStates:
     def contract_asker(self, group_id: bytes, number: int | None, deadline_seconds: float) -> Ask:
         """Return a function that asks the contract of a flexible group in the group's state after block `number`, or
         after the head for None. It takes call data and returns the output, None if the call fails or the block is
-        unknown. CallLimitExceededError from it at `deadline_seconds` on the monotonic clock."""
+        unknown. The function raises CallLimitExceededError at `deadline_seconds` on the monotonic clock, and
+        MissingNodeError if the state of the block is not kept."""
         block = self._context.history.block_at(self._context.head() if number is None else number)
 
         def ask(data: bytes) -> bytes | None:

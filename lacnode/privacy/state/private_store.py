@@ -431,8 +431,8 @@ class PrivateStoreWriter:
         record_signer_of_held_payload(self._batch, address)
 
     def write_punctual_sender(self, private_from: bytes) -> None:
-        """Record that the key `private_from` (32 bytes) is a punctual sender: a private transaction of it has changed a
-        state within its time slice."""
+        """Record in the batch that the key `private_from` (32 bytes) is a punctual sender: one of its private
+        transactions changed a state within the slice of time that it was given. No effect if it is one already."""
         record_punctual_sender(self._batch, private_from)
 
     def delete_punctual_sender(self, private_from: bytes) -> None:

@@ -125,9 +125,9 @@ class PrivateProcessor:
 
     def step(self) -> bool:
         """Execute the private transactions of the next block and store the results. Return True if that was done. False
-        if there is no next block, or if the manager does not answer or fails: the next call tries it again.
-        PublicHistoryMissingError if the public block cannot be executed again, ExecutionCancelledError if the node
-        stops."""
+        if there is no next block, if it is missing, or if the manager does not answer or fails: the next call tries it
+        again. PublicHistoryMissingError if the public block cannot be executed again, ExecutionCancelledError if the
+        node stops."""
         number = self.progress.last_executed_block + 1
         if number > self._context.head():
             self.progress.set_waiting_for_manager(False)
@@ -251,7 +251,7 @@ class PrivateProcessor:
             is_preferred = is_signer_of_held_payload(snapshot, signer)
         self._context.record_missing_payload_signer(key, signer, is_preferred)
         # The first request comes after 30 s. Most missing payloads belong to other groups, so there is no hurry.
-        due = next_retry_time(self._context.now(), 0)
+        due = next_payload_request_time(self._context.now(), 0)
         return AbsentMarker(place, marker.hash, key, failing, 0, due, is_preferred, signer)
 
     def _finish(
@@ -338,7 +338,7 @@ class PrivateProcessor:
                 log.exception("a listener to private blocks failed", number=private_block.header.number)
 
 
-def next_retry_time(now: float, tries: int) -> int | None:
+def next_payload_request_time(now: float, tries: int) -> int | None:
     """Return the time (Unix seconds) of the next request for an absent payload after `tries` requests. `now` is in Unix
     seconds. None for never: after `MAX_PAYLOAD_REQUESTS`."""
     return (

@@ -55,7 +55,8 @@ COMPARISON = "the comparison of state roots"
 
 class ComparisonResult(Enum):
     """The result of comparing the own state root with one member's. UNKNOWN if the member gave no root that can be
-    compared: it is silent, behind, or has not executed the same markers."""
+    compared (it is silent, behind, or has not executed the same markers), or if the own state takes too long to
+    compute."""
 
     AGREES = "agrees"
     DIFFERS = "differs"
@@ -81,8 +82,9 @@ class StateRootComparison:
     """Compares the state roots of all groups with those of their members, and answers the questions of others: it is a
     `StateRootSource` too.
 
-    One thread at a time calls `step`. `answer` is safe to use from any thread. `last_executed_block` returns the number
-    of the last block that is executed privately.
+    A difference is stored as a divergence of the member (`step`). Nothing is repaired here. One thread at a time calls
+    `step`. `answer` is safe to use from any thread. `last_executed_block` returns the number of the last block that is
+    executed privately.
     """
 
     def __init__(
@@ -108,7 +110,7 @@ class StateRootComparison:
         """Return the state of the group in `question` to the key `asker`, on behalf of the own key `own` (32 bytes
         each), after the block in question or the last one that is executed here. None if no marker of the group is
         known here, if this node cannot answer before `deadline` (monotonic seconds), or if one of the keys is not a
-        member's.
+        member's. StorageError if the database fails.
 
         The group is compared soon if the asker's root is another one and no divergence from the asker is recorded, or
         if it is the same although one is recorded.

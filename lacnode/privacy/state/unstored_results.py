@@ -40,8 +40,9 @@ class UnstoredResults:
         self._bytes = 0
 
     def add(self, result: PrivateResult) -> None:
-        """Count `result`. ResultMustWaitError if it has to wait for a later commit. ResultsTooLargeError if it cannot
-        wait and all together are larger than `MAX_UNDIVIDED_BYTES`. It is not counted then."""
+        """Count `result`. If results may wait (`may_wait`), ResultMustWaitError if `result` has no place in this
+        commit. The first one always has. If they may not wait, ResultsTooLargeError if all together are larger than
+        `MAX_UNDIVIDED_BYTES`. After an error `result` is not counted."""
         size = _result_bytes(result)
         if not self.may_wait:
             if self._bytes + size > MAX_UNDIVIDED_BYTES:

@@ -273,7 +273,7 @@ class TestOnlyProven:
         scene.sender(ELSEWHERE).groups.receive_announcement(encode_orion_group(record))
         body = encode_proven_group(record, B, A.public)
         assert body is not None
-        scene.sender().groups.receive_proven_announcement(body)
+        scene.sender().groups.receive_announcement_with_proof(body)
 
 
 class Confirming(Scene):

@@ -42,7 +42,7 @@ def push(manager: LocalTransactionManager, record: GroupRecord, teller: KeyPair 
         return manager.groups.receive_announcement(encode_orion_group(record))
     body = encode_proven_group(record, teller, manager.keys.public_keys[0])
     assert body is not None
-    return manager.groups.receive_proven_announcement(body)
+    return manager.groups.receive_announcement_with_proof(body)
 
 
 def refused(manager: LocalTransactionManager, record: GroupRecord, teller: KeyPair | None = None) -> bool:

@@ -65,7 +65,7 @@ async def connections() -> AsyncIterator[PeerConnections]:
     network = PermittedNetwork(AddressPolicy(allowed=[ip_network("127.0.0.0/8")]))
     made = PeerConnections(ssl.create_default_context(), network, max_open=2, keep_alive_seconds=60.0)
     yield made
-    await made.aclose()
+    await made.close_unused()
 
 
 def post(url: str) -> PeerCall:

@@ -70,7 +70,7 @@ class Two:
                 return {url: self.responder.answer_request(body)}
             answers = {
                 PUSH_PATH: manager.intake.receive_push,
-                PUSH_PROVEN_GROUP_PATH: manager.groups.receive_proven_announcement,
+                PUSH_PROVEN_GROUP_PATH: manager.groups.receive_announcement_with_proof,
             }
             return {url: answers[path](body).encode() if path in answers else REFUSED_REPLY}
         except EnclaveError:

@@ -95,7 +95,7 @@ class Members:
             answers = {
                 PUSH_PATH: manager.intake.receive_push,
                 PUSH_GROUP_PATH: manager.groups.receive_announcement,
-                PUSH_PROVEN_GROUP_PATH: manager.groups.receive_proven_announcement,
+                PUSH_PROVEN_GROUP_PATH: manager.groups.receive_announcement_with_proof,
                 PUSH_WITH_BOXES_PATH: manager.intake.receive_push_with_boxes,
             }
             return answers[path](body).encode()

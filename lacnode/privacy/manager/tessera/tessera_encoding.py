@@ -18,12 +18,12 @@ class TesseraError(ValueError):
 
 
 def encode_field(data: bytes) -> bytes:
-    """Return `data` after its length (8 bytes, big-endian)."""
+    """Return the length of `data` (8 bytes, big-endian), followed by `data`."""
     return len(data).to_bytes(LENGTH_FIELD_BYTES) + data
 
 
 def encode_array_field(items: Iterable[bytes]) -> bytes:
-    """Return the items, each after its length, after their count (8 bytes, big-endian)."""
+    """Return the count of `items` (8 bytes, big-endian), followed by each item with its length before it."""
     parts = [encode_field(item) for item in items]
     return len(parts).to_bytes(LENGTH_FIELD_BYTES) + b"".join(parts)
 

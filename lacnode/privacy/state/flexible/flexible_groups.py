@@ -70,9 +70,9 @@ class FlexibleGroups:
         """Return the group `group_id` (32 bytes) as of block `number`, or of the head for None. None if there is no
         such group, or if the call of its contract fails.
 
-        This waits a short time for private execution. CallLimitExceededError if the contract does not answer within
-        `CONTRACT_ANSWER_SECONDS`, or by `deadline_seconds` on the monotonic clock. MissingNodeError if the state of
-        that block is not kept.
+        This waits a short time for private execution. The answer is of earlier blocks if it is still behind then.
+        CallLimitExceededError if the contract does not answer within `CONTRACT_ANSWER_SECONDS`, or by
+        `deadline_seconds` on the monotonic clock. MissingNodeError if the state of that block is not kept.
         """
         self._wait_until_executed(number)
         return self._find(group_id, number, min(deadline_seconds, time.monotonic() + CONTRACT_ANSWER_SECONDS))
@@ -107,9 +107,9 @@ class FlexibleGroups:
 
     def distribute(self, private: PrivateTransaction, own_key: bytes) -> bytes:
         """Let the manager store `private` and send it to the members of its flexible group, for the caller with the key
-        `own_key` (32 bytes). Members that `private` adds also receive the history of the group. Return the data of the
-        marker: the key of the payload (32 bytes) and, with new members, the key of the history (32 bytes).
-        PrivateSendError if the group is not named, does not have the caller as a member, or has lost a payload.
+        `own_key` (32 bytes). Members that `private` adds also receive the history of the group, if it has one. Return
+        the data of the marker: the key of the payload (32 bytes), followed by that of the history (32 bytes) if one was
+        sent. PrivateSendError if the group is not named, does not have the caller as a member, or has lost a payload.
         EnclaveError or EnclaveUnreachableError if the manager fails, CallLimitExceededError if the contract does not
         answer in time."""
         group = self._recipients(private, own_key)

@@ -26,8 +26,8 @@ Ask = Callable[[bytes], bytes | None]
 
 
 def ask_members(ask: Ask) -> tuple[bytes, ...] | None:
-    """Return the public keys (32 bytes each) of the group's members in the contract's order. None if there is no group
-    or the call fails, empty if the answer is malformed. The errors of `ask` pass through."""
+    """Return the public keys of the group's members in the contract's order. Their lengths are not checked. None if
+    there is no group or the call fails, empty if the answer is malformed. The errors of `ask` pass through."""
     output = ask(GET_PARTICIPANTS)
     return decode_members(output) if output else None
 
@@ -39,9 +39,16 @@ def ask_version(ask: Ask) -> bytes:
     return output if output is not None and len(output) == len(NO_VERSION) else NO_VERSION
 
 
-def ask_refusal(private: PrivateTransaction, expected_version: bytes, ask: Ask) -> str | None:
-    """Return why the contract refuses that `private` is executed, as a text for the log. None if the contract permits
-    it. `private` was sent when the group had `expected_version` (32 bytes). The errors of `ask` pass through."""
+def find_refusal(private: PrivateTransaction, expected_version: bytes, ask: Ask) -> str | None:
+    """Return why `private` may not be executed in its group, as a text for the log. None if it may. `ask` asks the
+    group's contract whether it is locked, for its version and for its members. The decision is made here: the contract
+    does not get `private`.
+
+    Refused are: an addition of members while the group is not locked, anything but a call of the group's contract while
+    the group is locked (or the contract does not answer), a version of now that is not `expected_version` (32 bytes,
+    that of the sending), and a sender that is no member. In a group without members, the added ones count as members.
+    The errors of `ask` pass through.
+    """
     # A locked group takes calls of its own contract alone. The lock keeps other transactions out while members join.
     is_locked = not any(ask(CAN_EXECUTE) or b"")
     if adds_members(private) and not is_locked:

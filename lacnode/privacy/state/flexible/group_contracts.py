@@ -51,8 +51,8 @@ def adds_members(private: PrivateTransaction) -> bool:
 
 
 def added_members(private: PrivateTransaction) -> tuple[bytes, ...]:
-    """Return the public keys (32 bytes each) that an addition names. Empty if `private` is no addition, or if its keys
-    cannot be read, as in Besu."""
+    """Return the public keys that an addition names. Their lengths are not checked. Empty if `private` is no addition,
+    or if its keys cannot be read, as in Besu."""
     # Besu takes call data that cannot be read for an addition of no member.
     return decode_members(private.data[len(ADD_PARTICIPANTS) :]) if adds_members(private) else ()
 

@@ -66,8 +66,9 @@ class GroupSearch:
 
         A group that is new, or whose state has changed, may be missing or have its earlier members if the search did
         not reach it in time, or if other searches take too long. CallLimitExceededError if groups were not looked at
-        since the start. This happens `MAX_UNANSWERED_SEARCHES` times at most, because every search goes on where the
-        last one ended.
+        since the start. At the end of a search this happens `MAX_UNANSWERED_SEARCHES` times at most, because every
+        search goes on where the last one ended. After a wait for other searches that took too long it has no such
+        bound.
         """
         # One search at a time: a second one would lose the same time to the same silent contracts.
         if not self._lock.acquire(timeout=ALL_CONTRACTS_SECONDS):
