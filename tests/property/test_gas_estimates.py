@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from lacnode.evm.engine import CallRequest, CallResult
+from lacnode.graphql.objects.call import estimate
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.rpc.errors import RpcError
@@ -157,6 +158,17 @@ def test_calls_that_nest_deeply_find_their_gas_above_the_first_guess() -> None:
     gas = chain.estimate({"from": to_hex(RICH.address), "to": to_hex(CONTRACTS[0])})
     assert gas > 300_000 * (64 / 63) ** 7
     assert status_with(net, gas) == 1
+
+
+def test_graphql_and_json_rpc_estimate_alike() -> None:
+    """Where the used gas does not suffice, and the operator's cap is below the block's limit."""
+    made = [calling_next(number, checked=True) for number in range(len(CONTRACTS))]
+    made[-1] = checking_gas(300_000) + storing(3, 1)
+    chain = CountingChain(network(made, "berlin"))
+    reading = ReadContext(cast(Any, chain), ApiSettings(gas_cap=GAS_CAP), time.monotonic() + 60)
+    data = {"from": RICH.address, "to": CONTRACTS[0]}
+    estimated = estimate(cast(Any, SimpleNamespace(reading=reading)), chain.net.header, data)
+    assert estimated == chain.estimate({name: to_hex(value) for name, value in data.items()})
 
 
 def test_an_estimate_of_an_ordinary_call_takes_few_executions() -> None:

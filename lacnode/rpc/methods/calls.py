@@ -84,30 +84,36 @@ def _intended(reading: ReadContext, params: Params) -> tuple[BlockHeader, CallRe
 
 def estimate_gas(reading: ReadContext, header: BlockHeader, call: CallRequest) -> int:
     """Return gas with which `call` succeeded in an execution on the state after `header`. It may be more than the least
-    gas, by the part `estimate_tolerance` of the settings. At most the gas of `call` is tried, or the block's limit if
-    `call` names none. RpcError if the call fails with all gas, CallTimeoutError if it takes too long, MissingNodeError
-    if the state is not kept."""
+    gas, by the part `estimate_tolerance` of the settings. At most the block's limit is tried, or the cap of the settings
+    if that is lower. The gas of `call` is ignored. RpcError if the call fails with all gas, CallTimeoutError if it takes
+    too long, MissingNodeError if the state is not kept."""
     # Most questions of wallets are plain transfers. One execution with 21000 gas answers them.
     if _is_transfer(reading, header, call):
         return TRANSFER_GAS
     # The call must succeed with all gas first. After that, every failure means that the gas was not enough.
-    first = _succeeded(result_of_call(reading, header, call))
-    # The gas before the refund is needed in any case, because the refund comes at the end (EIP-3529). `low` fails,
-    # and `high` suffices. The search keeps this true.
-    low, high = first.gas_before_refund - 1, call.gas or header.gas_limit
+    all_gas = _capped(reading, header.gas_limit)
+    first = _succeeded(result_of_call(reading, header, replace(call, gas=all_gas)))
+
+    def suffices(gas: int) -> bool:
+        # More than all gas is executed with all gas, which suffices.
+        return gas >= all_gas or _suffices(reading, header, call, gas)
+
+    # The gas before the refund is needed in any case, because the refund comes at the end (EIP-3529). `low` fails, and
+    # `high` suffices. The search keeps this true. As in Besu it begins at the block's limit, also with a cap below it.
+    low, high = first.gas_before_refund - 1, header.gas_limit
+    # The outermost call keeps back one 64th of its gas (EIP-150). Deeper calls may need more, so the search may have to
+    # continue above.
     likely = _likely_gas(first)
-    if likely < high:
-        # The outermost call keeps back one 64th of its gas (EIP-150). Deeper calls may need more, so the search may have
-        # to continue above.
-        low, high = (low, likely) if _suffices(reading, header, call, likely) else (likely, high)
+    low, high = (low, likely) if suffices(likely) else (likely, high)
     # Every round executes the whole call, so the search ends once the interval is small enough.
     while low + 1 < high and (high - low) / high >= reading.settings.estimate_tolerance:
         middle = (low + high) // 2
-        if _suffices(reading, header, call, middle):
+        if suffices(middle):
             high = middle
         else:
             low = middle
-    return high
+    # Besu answers more than the cap, or than a block can have, if the search ends there.
+    return min(high, all_gas)
 
 
 def _is_transfer(reading: ReadContext, header: BlockHeader, call: CallRequest) -> bool:

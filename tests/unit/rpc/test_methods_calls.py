@@ -416,6 +416,16 @@ class TestEstimate:
             41_000 < int(str(capped.call("eth_estimateGas", call(POOR.address), "latest", needs_a_third)), 16) <= 50_000
         )
 
+    def test_is_that_of_a_node_without_a_cap_where_the_cap_suffices(self) -> None:
+        """Besu searches up to the block's limit, whatever its cap is."""
+        needs_a_third = {to_hex(POOR.address): {"code": "0x614e205a10600a57005bfe"}}
+        asked = (call(POOR.address), "latest", needs_a_third)
+        free = node(api=ApiSettings(gas_cap=0)).call("eth_estimateGas", *asked)
+        assert [node(api=ApiSettings(gas_cap=cap)).call("eth_estimateGas", *asked) for cap in (45_000, 70_000)] == [
+            free,
+            free,
+        ]
+
     def test_lets_the_sender_be_poor_unless_it_is_strict(self, at: RpcTestNode) -> None:
         poor = {"from": to_hex(POOR.address), "to": to_hex(RECIPIENT), "gasPrice": "0x1"}
         assert at.call("eth_estimateGas", poor) == hex(21_000)
