@@ -38,25 +38,33 @@ def main(words: Sequence[str]) -> int:
         raise UsageError(f"the node at {client.url} answers with too many levels of JSON") from None
 
 
-def _parser() -> argparse.ArgumentParser:
-    # The options belong to a parent parser without defaults, so that they may be given before or after the verb. A
-    # default of the verb's parser would replace a value that was given before it.
+def _common_options() -> argparse.ArgumentParser:
+    """Return a parser with the options of the command and of every verb, so that they may be given before or after the
+    verb.
+
+    It has no defaults: the default of the verb would replace a value that was given before it. Each caller gets a
+    parser of its own: `set_defaults` of the command would give the verbs its defaults through a shared one.
+    """
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     common.add_argument("--rpc", metavar="URL", help=f"HTTP JSON-RPC of any node (default {DEFAULT_RPC})")
     common.add_argument("--json", action="store_true", help="print JSON for scripts")
     common.add_argument("--node-contract", metavar="ADDRESS", help="the node ingress (default: the one the node uses)")
     common.add_argument("--account-contract", metavar="ADDRESS", help="the account ingress (likewise)")
+    return common
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lacnode permissions",
-        parents=[common],
+        parents=[_common_options()],
         description="Look at the rules of a permissioned network, change them, and have decisions explained.",
     )
     parser.set_defaults(rpc=DEFAULT_RPC, json=False, node_contract=None, account_contract=None)
     verbs = parser.add_subparsers(title="verbs", metavar="", required=True)
-    _add_nodes(verbs.add_parser("nodes", help="the nodes that may connect"), common)
-    _add_accounts(verbs.add_parser("accounts", help="the accounts that may send transactions"), common)
-    _add_admins(verbs.add_parser("admins", help="the accounts that may change the rules"), common)
-    explain = verbs.add_parser("explain", parents=[common], help="may this connect, or send, and why not")
+    _add_nodes(verbs.add_parser("nodes", help="the nodes that may connect"))
+    _add_accounts(verbs.add_parser("accounts", help="the accounts that may send transactions"))
+    _add_admins(verbs.add_parser("admins", help="the accounts that may change the rules"))
+    explain = verbs.add_parser("explain", parents=[_common_options()], help="may this connect, or send, and why not")
     explain.add_argument("--node", metavar="ENODE", help="the node that wants to connect")
     explain.add_argument("--to", metavar="ENODE", help="the other node (default: the one that is asked)")
     explain.add_argument("--sender", metavar="ADDRESS", help="the account that wants to send")
@@ -64,7 +72,9 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--gas", type=int, metavar="N", help="the gas limit (default: the block's)")
     explain.add_argument("--data", metavar="HEX", help="the payload (default: none)")
     explain.set_defaults(run=_explain)
-    refused = verbs.add_parser("refused", parents=[common], help="connections that the node refused, and why")
+    refused = verbs.add_parser(
+        "refused", parents=[_common_options()], help="connections that the node refused, and why"
+    )
     refused.set_defaults(run=_refused)
     return parser
 
@@ -80,10 +90,10 @@ def _changing(parser: argparse.ArgumentParser, metavar: str) -> None:
     )
 
 
-def _add_nodes(parser: argparse.ArgumentParser, common: argparse.ArgumentParser) -> None:
+def _add_nodes(parser: argparse.ArgumentParser) -> None:
     verbs = _verbs(parser)
-    verbs.add_parser("list", parents=[common], help="every node of the list").set_defaults(run=_list_nodes)
-    add = verbs.add_parser("add", parents=[common], help="put a node on the list")
+    verbs.add_parser("list", parents=[_common_options()], help="every node of the list").set_defaults(run=_list_nodes)
+    add = verbs.add_parser("add", parents=[_common_options()], help="put a node on the list")
     _changing(add, "ENODE")
     add.add_argument(
         "--role", choices=[type_.lower_name for type_ in NodeType], default="writer", help="its role (default writer)"
@@ -91,28 +101,30 @@ def _add_nodes(parser: argparse.ArgumentParser, common: argparse.ArgumentParser)
     add.add_argument("--name", default="", help="what to call it")
     add.add_argument("--organization", default="", help="whose it is")
     add.set_defaults(run=_add_node)
-    remove = verbs.add_parser("remove", parents=[common], help="take a node off the list")
+    remove = verbs.add_parser("remove", parents=[_common_options()], help="take a node off the list")
     _changing(remove, "ENODE")
     remove.set_defaults(run=_remove_node)
 
 
-def _add_accounts(parser: argparse.ArgumentParser, common: argparse.ArgumentParser) -> None:
+def _add_accounts(parser: argparse.ArgumentParser) -> None:
     verbs = _verbs(parser)
-    verbs.add_parser("list", parents=[common], help="every account of the list").set_defaults(run=_list_accounts)
-    add = verbs.add_parser("add", parents=[common], help="put an account on the list")
+    verbs.add_parser("list", parents=[_common_options()], help="every account of the list").set_defaults(
+        run=_list_accounts
+    )
+    add = verbs.add_parser("add", parents=[_common_options()], help="put an account on the list")
     _changing(add, "ADDRESS")
     add.add_argument("--may-deploy", action="store_true", help="let it create contracts too")
     add.set_defaults(run=_add_account)
-    remove = verbs.add_parser("remove", parents=[common], help="take an account off the list")
+    remove = verbs.add_parser("remove", parents=[_common_options()], help="take an account off the list")
     _changing(remove, "ADDRESS")
     remove.set_defaults(run=_remove_account)
 
 
-def _add_admins(parser: argparse.ArgumentParser, common: argparse.ArgumentParser) -> None:
+def _add_admins(parser: argparse.ArgumentParser) -> None:
     verbs = _verbs(parser)
-    verbs.add_parser("list", parents=[common], help="every admin").set_defaults(run=_list_admins)
+    verbs.add_parser("list", parents=[_common_options()], help="every admin").set_defaults(run=_list_admins)
     for name, adds, text in (("add", True, "make an account an admin"), ("remove", False, "make it no admin")):
-        verb = verbs.add_parser(name, parents=[common], help=text)
+        verb = verbs.add_parser(name, parents=[_common_options()], help=text)
         _changing(verb, "ADDRESS")
         verb.set_defaults(run=_change_admin, adds=adds)
 

@@ -84,11 +84,16 @@ def test_answers_of_another_shape_are_named(
         assert error_of(capsys, [*words, "--rpc", url])
 
 
+@pytest.mark.parametrize("is_first", [True, False], ids=["before the verb", "after it"])
 @pytest.mark.parametrize("words", LOOKS, ids=" ".join)
-def test_a_node_that_is_away_is_named_with_the_option(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+def test_a_node_that_is_away_is_named_with_the_option(
+    capsys: pytest.CaptureFixture[str], words: list[str], is_first: bool
+) -> None:
     with answering(answers({}, None)) as url:
         pass
-    assert "--rpc names the HTTP JSON-RPC of a running node" in error_of(capsys, [*words, "--rpc", url])
+    line = error_of(capsys, ["--rpc", url, *words] if is_first else [*words, "--rpc", url])
+    assert line.startswith(url)
+    assert "--rpc names the HTTP JSON-RPC of a running node" in line
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:99999", "http://[::1", "https://127.0.0.1", "127.0.0.1:8545"])
