@@ -6,6 +6,7 @@ Heavy modules are loaded by name when they are needed, so that help and mistakes
 import importlib
 import os
 import platform
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -38,10 +39,14 @@ PROGRAMS = {
 }
 """Sub-commands with options and help of their own, and the modules whose `main(words)` runs them."""
 
+INTERRUPTED = 128 + signal.SIGINT
+"""Exit status after Ctrl-C, as a shell shows it for a program that the signal ended."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says. `arguments` are the words after `lacnode`, None for those of the process. Return
-    the exit status. A UsageError is printed on standard error and gives its own status. SystemExit from a program with
+    the exit status. A UsageError is printed on standard error and gives its own status. Ctrl-C gives
+    `INTERRUPTED`. SystemExit from a program with
     a parser of its own (`devnet`, `permissions`) for wrong options and for its help."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -53,6 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # left.
     except BrokenPipeError:
         return 1
+    # Ctrl-C. The arguments say what has been done until then.
+    except KeyboardInterrupt as interrupt:
+        print(": ".join(("interrupted", *map(str, interrupt.args))), file=sys.stderr)
+        return INTERRUPTED
 
 
 def _main(words: list[str]) -> int:

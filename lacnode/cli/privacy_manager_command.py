@@ -75,11 +75,29 @@ def _names(words: list[str]) -> list[str]:
 
 def _generate(names: list[str]) -> int:
     for name in names:
-        question = f"Enter password for key pair [{name}] : "
-        # A script gives the passwords on standard input, one a line. A terminal must not show them.
-        password = getpass.getpass(question) if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
-        save_key_pair(Path(name), KeyPair.generate(), password or None)
+        save_key_pair(Path(name), KeyPair.generate(), _ask_password(name) or None)
     return 0
+
+
+def _ask_password(name: str) -> str:
+    """Return the password for the key pair `name`, empty for none. UsageError if the input is closed or is no text."""
+    try:
+        # Python has None for an input that was closed before the start.
+        if sys.stdin is None:
+            raise EOFError
+        # A script gives the passwords on standard input, one a line. A terminal must not show them.
+        if sys.stdin.isatty():
+            password = getpass.getpass(f"Enter password for key pair [{name}] : ")
+        else:
+            password = sys.stdin.readline().rstrip("\n")
+        password.encode()
+    except EOFError:
+        raise UsageError(
+            f"no password for {name}: the input is closed; an empty line leaves the key unlocked"
+        ) from None
+    except UnicodeError:
+        raise UsageError(f"the password for {name} must be UTF-8 text") from None
+    return password
 
 
 def _print_audit(url: str) -> int:

@@ -60,6 +60,9 @@ def _decoded(protocol: BftProtocol, text: str) -> str:
 
 
 def _read(path: str | None) -> str:
+    # Python has None for an input that was closed before the start.
+    if path is None and sys.stdin is None:
+        raise UsageError("Unable to read standard input: it is closed")
     try:
         return sys.stdin.read() if path is None else Path(path).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -58,7 +58,11 @@ class TransactionSender:
         except CallRefusedError as failure:
             raise UsageError(f"the node does not take the transaction: {_told(failure)}") from None
         # Of the own bytes, not of the answer: the receipt that is asked for must be the one of this transaction.
-        return self._wait(to_hex(keccak256(raw)))
+        hash_ = to_hex(keccak256(raw))
+        try:
+            return self._wait(hash_)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"transaction {hash_} was sent, and may be in a block") from None
 
     def _gas(self, contract: bytes, data: bytes) -> int:
         request = {"from": to_hex(self._key.address), "to": to_hex(contract), "data": to_hex(data)}

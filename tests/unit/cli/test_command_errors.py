@@ -1,5 +1,6 @@
 """Files and texts that a command cannot use end it with one line and no traceback."""
 
+import io
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,62 @@ def test_a_managers_key_that_cannot_be_written_is_named(tmp_path: Path, capsys: 
     told = capsys.readouterr().err
     assert told.startswith("devnet: ")
     assert told.endswith("manager.key cannot be written: File name too long\n")
+
+
+class Prompt:
+    """A terminal, whose password prompt is ended by `error`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+        self._error = error
+        monkeypatch.setattr("sys.stdin", self)
+        monkeypatch.setattr("getpass.getpass", self.ask)
+
+    def isatty(self) -> bool:
+        return True
+
+    def ask(self, question: str) -> str:
+        raise self._error
+
+
+class TestNoPassword:
+    """`privacy-manager -g` makes no key, and says why, where it gets no password."""
+
+    @pytest.fixture(autouse=True)
+    def _directory(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+
+    def test_at_ctrl_d(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        Prompt(monkeypatch, EOFError())
+        assert main(["privacy-manager", "-g", "mine"]) == 1
+        assert capsys.readouterr().err.startswith("no password for mine: ")
+        assert list(Path().iterdir()) == []
+
+    def test_at_ctrl_c(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        Prompt(monkeypatch, KeyboardInterrupt())
+        assert main(["privacy-manager", "-g", "mine"]) == 130
+        assert capsys.readouterr().err == "interrupted\n"
+        assert list(Path().iterdir()) == []
+
+    def test_with_a_closed_input(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        """Python has None for a standard input that the shell has closed."""
+        monkeypatch.setattr("sys.stdin", None)
+        assert main(["privacy-manager", "-g", "mine"]) == 1
+        assert capsys.readouterr().err.startswith("no password for mine: ")
+        assert list(Path().iterdir()) == []
+
+    @pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
+    def test_of_bytes_that_are_no_text(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], errors: str
+    ) -> None:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff\n"), "utf-8", errors))
+        assert main(["privacy-manager", "-g", "mine"]) == 1
+        assert capsys.readouterr().err.startswith("the password for mine must be UTF-8 text")
+        assert list(Path().iterdir()) == []
+
+
+def test_extra_data_from_a_closed_input_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    assert main(["rlp", "decode"]) == 1
+    assert capsys.readouterr().err.startswith("Unable to read standard input: it is closed\n")

@@ -1,11 +1,15 @@
 """The command that changes rules looks at what a change leads to before it sends one."""
 
+from pathlib import Path
+
 import pytest
 
 from lacnode.cli.errors import UsageError
+from lacnode.cli.main import main
 from lacnode.cli.permissions.node_client import NodeClient
 from lacnode.cli.permissions.transaction_sender import TransactionSender
-from lacnode.crypto.node_key import NodeKey
+from lacnode.crypto.node_key import NodeKey, save_node_key
+from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import keccak256
 from lacnode.rpc.json_rpc_client import CallRefusedError
 
@@ -60,3 +64,22 @@ def test_a_node_that_refuses_what_the_command_asks_first_is_named() -> None:
 
     with pytest.raises(UsageError, match="does not take the transaction: eth_gasPrice: Method not enabled"):
         sender(ClosedNode(None)).send_and_wait_for_block(CONTRACT, b"change")
+
+
+def test_ctrl_c_during_the_wait_tells_which_transaction_was_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sent: list[str] = []
+
+    def answer(node: NodeClient, method: str, *params: object) -> object:
+        if method == "eth_getTransactionReceipt":
+            sent.append(str(params[0]))
+            raise KeyboardInterrupt
+        return to_hex(CONTRACT.rjust(32, b"\0")) if method == "eth_call" else "0x5208"
+
+    monkeypatch.setattr(NodeClient, "call", answer)
+    save_node_key(tmp_path / "key", NodeKey.generate())
+    contract = ["--node-contract", to_hex(CONTRACT), "--account-contract", to_hex(CONTRACT)]
+    words = ["permissions", *contract, "admins", "add", to_hex(CONTRACT), "--key-file", str(tmp_path / "key")]
+    assert main(words) == 130
+    assert capsys.readouterr().err == f"interrupted: transaction {sent[0]} was sent, and may be in a block\n"
