@@ -56,9 +56,9 @@ class Shares:
 
 
 class FairShare:
-    """Counts the processor time of each user, and says how long it must wait. It stops nothing: the caller waits. Times
-    are seconds that only grow. An unknown user has used nothing. The last `MAX_USERS` users are remembered. Use it from
-    one thread."""
+    """Counts the processor time of each user, and says how long the user must wait. It stops nothing: the caller waits.
+    Times are seconds that only grow. An unknown user has used nothing. The last `MAX_USERS` users are remembered. Use
+    it from one thread."""
 
     def __init__(self, shares: Shares) -> None:
         self._shares = shares

@@ -6,7 +6,7 @@ import signal
 def stop_signals() -> tuple[signal.Signals, ...]:
     """Return the signals on which the process ends in good order: SIGINT, SIGTERM and SIGHUP.
 
-    A terminal sends SIGHUP when it closes. It is left out if the process was started to ignore it (`nohup`).
+    A terminal sends SIGHUP when it closes. SIGHUP is left out if the process was started to ignore it (`nohup`).
     """
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         return signal.SIGINT, signal.SIGTERM

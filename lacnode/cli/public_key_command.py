@@ -13,9 +13,9 @@ from lacnode.primitives.hexadecimal import to_hex
 
 def run(words: Sequence[str], settings: Settings) -> int:
     """Print or write the public key (64 bytes) or the address (20 bytes) in hexadecimal digits after 0x. `words` are
-    those after `public-key`. The node's own key is made if it is missing. Return the exit status 0. UsageError for a
-    wrong command line, a key file that cannot be used, or an output that cannot be written.
-    """
+    those after `public-key`. The node's own key is made if it is missing. A key file that an option names must exist.
+    Return the exit status 0. UsageError for a wrong command line, a key file that cannot be used, or an output that
+    cannot be written."""
     known = {"to": None, "node-private-key-file": None, "ec-curve": "secp256k1"}
     values, rest = parse_command_arguments(words, known, command="public-key")
     if rest not in (["export"], ["export-address"]):

@@ -68,7 +68,8 @@ class Coordinator:
 
     async def mine(self, count: int = 1, interval_seconds: int = 1, timestamp: int | None = None) -> None:
         """Make `count` blocks, at least `interval_seconds` apart by the devnet's clock. The first has `timestamp` (Unix
-        seconds). None stands for that of `set_next_timestamp`, else the clock's. DevnetError if it is not possible."""
+        seconds). None stands for that of `set_next_timestamp`, else the clock's. DevnetError if a block is not
+        possible: earlier ones stay."""
         if not 0 <= count <= MAX_MINED_BLOCKS:
             raise DevnetError(f"one call makes at most {MAX_MINED_BLOCKS} blocks, not {count}")
         async with self._holding() as (nodes, head):

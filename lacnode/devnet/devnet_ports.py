@@ -45,8 +45,8 @@ class NodePorts(NamedTuple):
 
 
 def node_ports(index: int, offset: int) -> NodePorts:
-    """Return the ports of the node with the 0-based `index` in the network whose ports are `offset` above the well-known
-    ones."""
+    """Return the ports of the node with the 0-based `index` in the network whose ports are `offset` above the
+    well-known ones. The RPC port of the first node is one lower than that: `developer_port` has its place."""
     rpc = FIRST_RPC_PORT + offset + 2 * index
     # Tools expect a network for developers at the first port. The first node has the one below it.
     own_rpc = rpc if index else rpc - 1

@@ -51,9 +51,8 @@ class SnapshotList:
         return copy
 
     def add(self, snapshot: NetworkSnapshot) -> int:
-        """Add a snapshot whose copy is on the disk. Beyond `MAX_SNAPSHOTS` the oldest is deleted. Return its id, which
-        is higher than all before.
-        """
+        """Add a snapshot whose copy is on the disk. Beyond `MAX_SNAPSHOTS` the oldest is forgotten. Return its id,
+        which is higher than all before."""
         self._last_id += 1
         self._by_id[self._last_id] = snapshot
         while len(self._by_id) > MAX_SNAPSHOTS:

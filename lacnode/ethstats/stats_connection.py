@@ -54,7 +54,7 @@ class StatsServerError(Exception):
 
 
 class StatsConnection:
-    """An open WebSocket to an ethstats server. One task sends, one receives. `upgrade` comes first."""
+    """An open WebSocket to an ethstats server. One task sends, one receives. Call `upgrade` first."""
 
     def __init__(self, stream: trio.abc.Stream, socket: wsproto.WSConnection) -> None:
         self._stream = stream

@@ -86,9 +86,10 @@ class QueryContext:
         return self.reading.receipt_records_of(hash_) or ()
 
     def check_block_size(self, hash_: bytes) -> None:
-        """Check that the stored block with this hash (32 bytes) is short enough to be decoded. A query runs first as a
-        short trial in the node's process (`rpc.short_read_trials`). There QueryEndedError, with CallTimeoutError as its
-        cause, if the block is too long. The query then goes to a reader process, where no block is too long."""
+        """Check that the stored block with this hash (32 bytes) is short enough to be decoded. A query with a short
+        text runs first as a short trial in the node's process (`rpc.short_read_trials`). There QueryEndedError, with
+        CallTimeoutError as its cause, if the block is too long. The query then goes to a reader process, where no block
+        is too long."""
         # All transactions of a block ask for it, and the length is read from the database.
         if hash_ == self._checked_block:
             return

@@ -36,8 +36,8 @@ def parse_error() -> RpcError:
 
 
 def invalid_request() -> RpcError:
-    """Return the error -32600 "Invalid Request": the JSON is not a JSON-RPC request. It also refuses a private method
-    to a token without a key, on a node with tenants, and `miner_setCoinbase`."""
+    """Return the error -32600 "Invalid Request": the JSON is not a JSON-RPC request. `miner_setCoinbase` always gives
+    this error. On a node with tenants a private method gives it to a caller whose token names no key."""
     return RpcError(INVALID_REQUEST, "Invalid Request")
 
 

@@ -120,8 +120,8 @@ class Query:
         """Return the logs that fit `filter`, in order. Its `fromBlock` and `toBlock` are the head if they are missing.
 
         RpcError if the first is above the last, or the filter names too much. QueryEndedError if the last minus the
-        first is more than `max_logs_range` of the settings (0 for no bound), there are too many logs, or the time is
-        over.
+        first is more than `max_logs_range` of the settings (0 for no bound), there are too many logs, the time is over,
+        or a block is too long for a short trial in the node's process.
         """
         head = self._context.chain.head.header.number
         first, last = (filter.get(name) for name in ("fromBlock", "toBlock"))

@@ -44,7 +44,8 @@ class UserAccount:
 
 class CredentialsFile:
     """The users in the TOML file of `--rpc-http-authentication-credentials-file` or
-    `--rpc-ws-authentication-credentials-file`. The constructor does not read it. It is read again for each login."""
+    `--rpc-ws-authentication-credentials-file`. The constructor does not read the file. `check` does, and each login
+    does again."""
 
     def __init__(self, file: Path) -> None:
         self._file = file

@@ -76,8 +76,8 @@ class OwnTokens:
 
 class ForeignTokens:
     """Tokens of another issuer. `file` has the issuer's public key (PEM), or the secret of at least 32 bytes that the
-    issuer shares with this node if `algorithm` begins with HS. It is read once, in the constructor. TokenKeyError if
-    the key cannot be read or used with `algorithm`."""
+    issuer shares with this node if `algorithm` begins with HS. The file is read once, in the constructor. TokenKeyError
+    if the key cannot be read or used with `algorithm`."""
 
     def __init__(self, file: Path, algorithm: str) -> None:
         self._algorithm = algorithm

@@ -23,8 +23,9 @@ BLOB_BASE_FEE = 1
 
 
 def eth_gasPrice(services: RpcServices, params: Params) -> object:
-    """Return a percentile of the prices in the last blocks, at most `gas_price_max` of the settings, but at least the
-    price that the next block requires. In wei per gas, as a 0x quantity."""
+    """Return a percentile of the gas prices in the last blocks (of transactions of types 0 and 1), at most
+    `gas_price_max` of the settings, but at least the price that the next block requires, also if no block has such a
+    transaction. In wei per gas, as a 0x quantity."""
     # The upper bound applies to the percentile alone. A price below what the next block requires would be useless.
     least = max(services.pool.settings.block_min_gas_price, services.chain.next_base_fee(int(time.time())) or 0)
     found = price_at_percentile(_recent(services).gas_prices, services.settings.gas_price_percentile)
@@ -56,9 +57,10 @@ def _blob_base_fee(spec: ChainSpec, number: int, timestamp: int) -> str:
 
 
 def eth_feeHistory(reading: ReadContext, params: Params) -> object:
-    """Return the base fees, the part of the gas that was used, and the rewards of the last blocks (EIP-1559), the
-    oldest first. `params` are the number of blocks (1 to `MAX_HISTORY_BLOCKS`), the newest block (number or tag) and,
-    if wanted, at most 100 percentiles for the rewards.
+    """Return the base fees in wei, the part of the gas that was used (0 to 1), and the rewards in wei of the last
+    blocks (EIP-1559), the oldest first. The rewards of a block are in the ascending order of the percentiles. `params`
+    are the number of blocks (1 to `MAX_HISTORY_BLOCKS`), the newest block (number or tag) and, if wanted, at most 100
+    percentiles for the rewards.
 
     RpcError if a parameter does not fit or the newest block is above the head. CallTimeoutError if it takes too long.
     """

@@ -21,16 +21,16 @@ BySender = dict[str, dict[str, PooledTransaction]]
 
 
 def txpool_status(services: RpcServices, params: Params) -> object:
-    """Return the numbers of pending and of queued transactions as 0x quantities. One is queued if a nonce between the
-    account's and its own is missing."""
+    """Return the numbers of pending and of queued transactions as 0x quantities. A transaction is queued if a nonce
+    between the account's and its own is missing."""
     pending, queued = _sorted(services)
     return {"pending": results.quantity(_count(pending)), "queued": results.quantity(_count(queued))}
 
 
 def txpool_content(services: RpcServices, params: Params) -> object:
     """Return the pending and the queued transactions in Besu's form, by sender (0x-hexadecimal) and nonce (decimal
-    text). One is queued if a nonce between the account's and its own is missing. RpcError if the answer is too large.
-    """
+    text). A transaction is queued if a nonce between the account's and its own is missing. RpcError if the answer is
+    too large."""
     return _shown(services, _sized(AnswerSize()))
 
 

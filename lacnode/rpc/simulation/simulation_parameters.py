@@ -53,7 +53,8 @@ class BlockOverrides:
 
 @dataclass(frozen=True, slots=True)
 class BlockCalls:
-    """One block: its overrides, those of the state before it, and its calls in order."""
+    """One block: the overrides of its header, the overrides of the state before its first call, and its calls in
+    order."""
 
     block: BlockOverrides = field(default_factory=BlockOverrides)
     state: Overrides = ()

@@ -22,8 +22,8 @@ def simulated_block(
     header: BlockHeader, hash_: bytes, calls: Sequence[SimulatedCall], size: AnswerSize, *, shows_transactions: bool
 ) -> Json:
     """Return a finished block in Besu's form with its calls and their outcomes, in order. `hash_` (32 bytes) is its
-    hash. `shows_transactions` shows transactions whole instead of their hashes. Its bytes are added to `size`. RpcError
-    if it exceeds `size`."""
+    hash. `shows_transactions` shows transactions whole instead of their hashes. The bytes of the block are added to
+    `size`. RpcError if `size` is above its bound then."""
     transactions = tuple(call.transaction for call in calls)
     block = Block(header, BlockBody(transactions, withdrawals=None if header.withdrawals_root is None else ()))
     size.add(RECEIPT_BYTES + results.HASH_CHARACTERS * len(calls) + 2 * len(header.extra_data))

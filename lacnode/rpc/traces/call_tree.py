@@ -36,7 +36,7 @@ Json = dict[str, object]
 
 def call_tree(traced: TracedTransaction, options: TraceOptions, size: AnswerSize) -> Json:
     """Return the calls as `callTracer` shows them, one inside the other. Their bytes are added to `size`. RpcError if
-    they exceed `size`, or are nested too deep."""
+    `size` is above its bound then, or if the calls are nested too deep."""
     assert traced.call is not None
     check_call_depth(traced)
     shown = _shown(traced.call, options, size, logs_count=True)
@@ -112,7 +112,7 @@ def count_selectors(traced: TracedTransaction) -> dict[str, int]:
 def flat_calls(traced: TracedTransaction, place: TransactionPlace | None, size: AnswerSize) -> list[Json]:
     """Return the calls as `flatCallTracer` shows them: in a list, a call before those that it makes, without the calls
     to precompiled contracts. The transaction's own call is shown in each case. `place` is None for a call that is in no
-    block. Their bytes are added to `size`. RpcError if they exceed `size`."""
+    block. Their bytes are added to `size`. RpcError if `size` is above its bound then."""
     shown = []
     for call, address in _walk(traced.call):
         if call.is_precompile and address:

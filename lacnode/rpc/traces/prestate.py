@@ -11,7 +11,7 @@ Json = dict[str, object]
 def prestate(traced: TracedTransaction, size: AnswerSize, *, is_diff: bool) -> Json:
     """Return the touched accounts before the transaction, by address in 0x-hexadecimal. With `is_diff` the changed ones
     before (`pre`) and their new values (`post`). The reads must have been recorded. The bytes are added to `size`.
-    RpcError if they exceed `size`."""
+    RpcError if `size` is above its bound then."""
     for change in traced.changes.values():
         codes = sum(len(values.code) for values in (change.before, change.after) if values is not None)
         size.add(ACCOUNT_BYTES + SLOT_BYTES * len(change.storage) + 2 * codes)

@@ -10,7 +10,8 @@ ACCOUNT_BYTES, SLOT_BYTES = 500, 250
 
 def state_diff(traced: TracedTransaction, size: AnswerSize) -> dict[str, object] | None:
     """Return the changed accounts, by address in 0x-hexadecimal, with each value before and after. None for a
-    transaction without a step, as in Besu. The bytes are added to `size`. RpcError if they exceed `size`."""
+    transaction without a step, as in Besu. The bytes are added to `size`. RpcError if `size` is above its bound
+    then."""
     if not traced.steps:
         return None
     for change in traced.changes.values():

@@ -14,7 +14,7 @@ Json = dict[str, object]
 
 def struct_logs(traced: TracedTransaction, options: TraceOptions, size: AnswerSize) -> Json:
     """Return the result of `traced` and its steps with the parts that `options` name, in Besu's form. The bytes are
-    added to `size`. RpcError if they exceed `size`."""
+    added to `size`. RpcError if `size` is above its bound then."""
     return {
         "gas": traced.gas_used,
         "failed": not traced.is_success,
