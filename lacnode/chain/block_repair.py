@@ -24,7 +24,8 @@ class RepairNotProvenError(Exception):
 class BlockRepair:
     """Repairs the blocks of `chain` in `database`. It reads, executes and writes, so call it in a worker thread.
 
-    The methods raise RepairNotProvenError, or StorageError if data that the proof needs is damaged, too.
+    The methods raise RepairNotProvenError, or StorageError if data that the proof needs is damaged, too, or if the disk
+    fails.
     """
 
     def __init__(self, chain: Blockchain, database: Database) -> None:

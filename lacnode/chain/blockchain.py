@@ -152,9 +152,9 @@ class Blockchain(ExecutableChain):
         )
 
     def check_body(self, block: Block) -> None:
-        """Return if the body fits the header and the fork. Raises BlockRefusedError otherwise. The import skips this
-        check for the same body object, if its header was verified before. Safe from any thread, also during an import.
-        """
+        """Return if the body fits header and rules (`BlockVerifier.check_body`). Raises BlockRefusedError otherwise.
+        The import skips this check for the same body object, if its header was verified before. Safe from any thread,
+        also during an import."""
         self._verifier.check_body(block)
         self._verified.add_body(block)
 

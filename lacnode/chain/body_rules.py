@@ -18,7 +18,7 @@ def check_body(block: Block, fork: Fork) -> None:
     """Return if the body fits the header and the fork. Raises BlockRefusedError otherwise.
 
     There must be no ommers and no withdrawals, and the transactions must give the root in the header. The header must
-    have a base fee from London on, and none before. As in the headers of Besu 25.5, no later field is needed. Two
+    have a base fee from London on, and none before. As in the headers of Besu 25.5, it must have no later field. Two
     exceptions follow the blocks that Besu 24.2 to 24.5.1 made: an empty list of withdrawals with its root from Shanghai
     on, and blob gas of 0 from Cancun on.
     """

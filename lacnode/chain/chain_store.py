@@ -114,8 +114,8 @@ class StoredChain:
         return self._snapshot.get(BODIES, hash_) if hash_ else None
 
     def receipt_records_length_of(self, hash_: bytes) -> int:
-        """The number of bytes of the stored receipt records of the block with this hash (32 bytes). 0 for an unknown
-        hash."""
+        """The number of bytes of the stored receipt records of the block with this hash (32 bytes). 0 if there are
+        none: missing records of a known block are no error here."""
         return len(self._snapshot.get(OUTCOMES, hash_) or b"") if hash_ else 0
 
     def block_of(self, hash_: bytes) -> Block | None:

@@ -29,7 +29,8 @@ class _CachedExecution(NamedTuple):
 
 
 class ExecutionCache:
-    """The last executions of blocks on the head, at most `MAX_EXECUTIONS`. Do not use it from several threads at once."""
+    """The last executions of blocks on the head, at most `MAX_EXECUTIONS` with `MAX_EXECUTION_BYTES` together. The last
+    one is kept with any size. Do not use the cache from several threads at once."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[bytes, _CachedExecution] = OrderedDict()

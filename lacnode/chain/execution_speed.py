@@ -67,7 +67,8 @@ class ExecutionSpeed:
     def count_executed(self, block: Block, seconds: float, period_seconds: float) -> None:
         """Record that the execution of `block` took `seconds`, in a chain with this block period. A block with less gas
         than half of `LEAST_GAS` is ignored. So is one that took less than `TELLING_SHARE` of the time that a proposal
-        may take, unless it has at least half of the gas of the budget."""
+        may take, unless it has at least half of the gas of the budget: then it counts with at most `MAX_SHORT_RISE`
+        times the speed that is known."""
         gas_used, known, budget = block.header.gas_used, self.percentile_gas_per_second, self.gas_budget(period_seconds)
         share_seconds = EXECUTION_SHARE * period_seconds
         is_long = seconds >= TELLING_SHARE * share_seconds

@@ -74,7 +74,8 @@ class VerifiedHeaderChain:
     """The headers after `header` that were added so far. `last` is the newest one, and `last_hash` its on-chain hash
     (32 bytes). At first they are `header` and `hash_`.
 
-    `tally` is the one after `header`, None if the validators are unknown. Use it from one thread at a time.
+    `tally` has the validators of the block after `header`, and the open votes. None if these validators are unknown.
+    Use the object from one thread at a time.
     """
 
     def __init__(

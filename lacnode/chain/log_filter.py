@@ -12,8 +12,9 @@ from lacnode.primitives.receipt import Log
 
 @dataclass(frozen=True, slots=True)
 class LogFilter:
-    """`addresses`: the accepted addresses (20 bytes), or every address if it is empty. `topics`: for each position the
-    accepted topics (32 bytes), or every topic if it is empty."""
+    """Accepted addresses and topics. `addresses` (20 bytes each) is empty for every address. `topics` has one tuple for
+    each position, with the accepted topics (32 bytes each). An empty tuple accepts every topic. A log with fewer topics
+    than positions never matches."""
 
     addresses: tuple[bytes, ...] = ()
     topics: tuple[tuple[bytes, ...], ...] = ()

@@ -46,10 +46,11 @@ def check_stored_block_forms(database: Database, protocols: ProtocolSchedule) ->
 
 def check_stored_validators(chain: ExecutableChain, head: BlockHeader) -> None:
     """Return if the blocks up to `head` list validators as the genesis file says. Raises WrongGenesisError, with block
-    and rule, otherwise. Damage is ignored here.
+    and rule, otherwise. Damage is ignored here. Headers by GoQuorum's rules may list other validators, so their lists
+    are not compared: if `head` is one, its seals are compared with the validators.
 
-    It reads the blocks at which the file changes who names the validators, the blocks before them, and the head. Raises
-    StorageError.
+    It reads the blocks at which the file changes a parameter of consensus or the validators, the blocks before them,
+    and the head. Raises StorageError.
     """
     schedule = chain.spec.ibft
     begins = [height for height, _ in (*schedule.steps, *schedule.overrides)]

@@ -64,8 +64,8 @@ class TransactionCandidate(Protocol):
 
     @property
     def is_expected_slow(self) -> bool:
-        """Whether it will probably take long. Such candidates are offered after all others, and stricter bounds hold
-        for them."""
+        """Whether the transaction will probably take long. Such candidates are offered after all others, and stricter
+        bounds hold for them."""
 
     def included(self) -> None:
         """The builder calls this when the transaction is in the block. The block may never be decided."""
@@ -85,8 +85,9 @@ class TransactionCandidate(Protocol):
         ...
 
     def dropped(self, reason: RejectionReason) -> None:
-        """The builder calls this when, for `reason`, the transaction cannot be in any block on this state. The owner
-        should not offer it again."""
+        """The builder calls this when, for `reason`, no block on this state can have the transaction. The owner should
+        remove it: it must not offer it for later blocks either. If the transaction comes again, the owner decides
+        anew."""
 
 
 BLOCK_SHARE = 0.5

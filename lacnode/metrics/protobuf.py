@@ -15,27 +15,28 @@ _NUMBER_BYTES = 10
 
 
 def number_field(number: int, value: int) -> bytes:
-    """Return a field of type int64, enum or bool, with a `value` from 0 to 2**64-1."""
+    """Return the field with this `number`, of type int64, enum or bool, with a `value` from 0 to 2**64-1."""
     return _number(number << 3 | _VARINT) + _number(value)
 
 
 def fixed64_field(number: int, value: int) -> bytes:
-    """Return a field of type fixed64, with a `value` from 0 to 2**64-1."""
+    """Return the field with this `number`, of type fixed64, with a `value` from 0 to 2**64-1."""
     return _number(number << 3 | _FIXED64) + struct.pack("<Q", value)
 
 
 def double_field(number: int, value: float) -> bytes:
-    """Return a field of type double. Infinities and NaN are values like others."""
+    """Return the field with this `number`, of type double. Infinities and NaN are values like others."""
     return _number(number << 3 | _FIXED64) + struct.pack("<d", value)
 
 
 def message_field(number: int, content: bytes) -> bytes:
-    """Return a field with the message `content`, or with bytes."""
+    """Return the field with this `number`, with the message `content`, or with bytes."""
     return _number(number << 3 | _BYTES) + _number(len(content)) + content
 
 
 def text_field(number: int, text: str) -> bytes:
-    """Return a field of type string. A lone surrogate, which no UTF-8 has, becomes a question mark."""
+    """Return the field with this `number`, of type string. A lone surrogate, which no UTF-8 has, becomes a question
+    mark."""
     return message_field(number, text.encode(errors="replace"))
 
 

@@ -49,7 +49,8 @@ class EthServer:
 
     def answer(self, request: EthMessage) -> EthMessage:
         """Return the answer to `request`, which has one of the types in `REQUEST_MESSAGES`. ValueError if it has not.
-        Unknown things are left out, so the answer may be empty. For GetNodeData it always is."""
+        Unknown things are left out, so the answer may be empty. Headers end at the first unknown one. For GetNodeData
+        the answer is always empty."""
         match request:
             case GetBlockHeaders():
                 headers = _bounded(self._headers(request), _header_size)

@@ -24,7 +24,7 @@ policy."""
 @dataclass(frozen=True, slots=True)
 class PeerLimits:
     """At most `max_peers` peers in all. At most the part `inbound_share` (0 to 1) of `max_peers` may have dialled this
-    node. None sets no such limit. Static nodes are exempt from both."""
+    node. None sets no such limit. Static nodes are exempt from both, but they count for `max_peers`."""
 
     max_peers: int = 25
     inbound_share: float | None = 0.6

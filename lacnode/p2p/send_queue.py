@@ -66,8 +66,7 @@ class SendQueue:
 
     def put_relayed(self, message_id: int, body: bytes) -> None:
         """Queue a consensus message of another validator, by its absolute id and its body, behind the urgent ones. It
-        is dropped if too many bytes wait.
-        """
+        is dropped if too many bytes of relayed messages wait."""
         try:
             self._relayed.put(message_id, body)
         except SendQueueFullError:
@@ -75,9 +74,8 @@ class SendQueue:
         self._change()
 
     def put(self, message_id: int, body: bytes, *, droppable: bool = False) -> None:
-        """Queue a message, by its absolute id and its body, behind all others. If too many bytes wait, a droppable
-        message is dropped, and another one raises SendQueueFullError.
-        """
+        """Queue a message, by its absolute id and its body, behind all others. If too many bytes of ordinary messages
+        wait, a droppable message is dropped, and another one raises SendQueueFullError."""
         try:
             self._ordinary.put(message_id, body)
         except SendQueueFullError:

@@ -16,8 +16,8 @@ from lacnode.storage.checksums import DamageListener
 class Snapshot(Protocol):
     """The content of the database at one moment. Later writes do not change it.
 
-    Close it as soon as possible. An open snapshot keeps its pages from being used again, and a database that must grow
-    waits for it.
+    Leave the context of `Database.read` as soon as possible. An open snapshot keeps its pages from being used again,
+    and a database that must grow waits for it.
     """
 
     def get(self, table: str, key: bytes) -> bytes | None:

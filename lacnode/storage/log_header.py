@@ -55,8 +55,8 @@ class LogHeader:
         return self.identity, *self.former
 
     def successor(self, owner: bytes) -> "LogHeader":
-        """The header of the log of `owner` (20 bytes) that replaces this one: a new random identity, and those of this
-        one as former ones."""
+        """The header of the log of `owner` (20 bytes) that replaces this one: a new random identity, and the newest
+        `FORMER_IDENTITIES` of this one as former ones."""
         # Four former identities: a database that is some rewrites behind still recognises the log.
         return LogHeader(secrets.token_bytes(IDENTITY_BYTES), self.identities[:FORMER_IDENTITIES], owner)
 

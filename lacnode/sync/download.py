@@ -42,8 +42,9 @@ T = TypeVar("T")
 class BlockDownload:
     """Downloads and verifies the blocks of `peer` above the head of `chain`. It imports nothing.
 
-    `check_worker` runs the verification. `on_verified` is called with the number of the last block of each batch of
-    verified headers. `has_faster` says whether another peer may be faster.
+    `pace` counts the time of the peer and its verified blocks. `check_worker` runs the verification. `on_verified` is
+    called with the number of the last block of each batch of verified headers. `has_faster` says whether another peer
+    may be faster.
     """
 
     chain: Blockchain

@@ -25,6 +25,7 @@ class SlicedImport:
     """Imports verified blocks into `chain`, within `budget`.
 
     `on_importing` is called with True before the import of more than `MIN_SYNC_BLOCKS` blocks, and with False after it.
+    Consensus does not need the heads in between: a quorum has decided the blocks above them.
     """
 
     def __init__(self, chain: Blockchain, budget: ExecutionBudget, on_importing: Callable[[bool], None]) -> None:
@@ -33,12 +34,12 @@ class SlicedImport:
         self._on_importing = on_importing
 
     async def run(self, blocks: Sequence[Block], worker: Worker) -> None:
-        """Import verified `blocks` in slices, in `worker`. Between two slices, consensus may use the thread first.
+        """Import verified `blocks` in slices of `SLICE_SECONDS`, in `worker`. Return when all are imported. Blocks up
+        to the head are passed over. Between two slices, consensus may use the thread first. Nothing here waits for a
+        peer.
 
-        Consensus does not need the heads in between, because a quorum has decided the blocks above them. It gets the
-        last head. No peer can delay this, because nothing here waits for a peer. Raises BlockRefusedError if this
-        node's own execution refuses a block, StorageError if the disk is full or fails. Blocks up to the head are
-        passed over. It does not return after the budget was cancelled.
+        Raises BlockRefusedError if the import refuses a block, and StorageError if the disk is full or fails. After the
+        budget was cancelled this does not return: it waits to be cancelled.
         """
         many = len(blocks) > MIN_SYNC_BLOCKS
         if many:

@@ -134,7 +134,8 @@ class PoolCandidate:
         self._pool.record_interruption(self, seconds, cause, was_held_up=was_held_up)
 
     def dropped(self, reason: RejectionReason) -> None:
-        """The builder found, for `reason`, that the transaction cannot be in any block on the state of the head. This
-        call removes it from the pool. Nothing is removed if it has left already."""
+        """Remove the transaction from the pool for `reason`. Nothing is removed if it has left already. The builder
+        calls this when no block on the state of the head can have the transaction, and the pool when its execution took
+        too much."""
         self.result = SelectionResult.DROPPED
         self._pool.drop(self.pooled, reason)

@@ -220,8 +220,8 @@ class TransactionPool:
     # -- queries -------------------------------------------------------------------------------------------------
 
     def is_pooled_or_refused(self, hash_: bytes) -> bool:
-        """Whether the transaction with this hash (32 bytes) is pooled, or refused for its time. A peer need not send
-        it."""
+        """Whether the transaction with this hash (32 bytes) is pooled, or refused because its execution took too much.
+        A peer need not send it."""
         is_pooled = self._index.find_by_hash(hash_) is not None
         return is_pooled or self._slow_transactions.refused_seconds(hash_, self._now) > 0
 
