@@ -87,7 +87,7 @@ class TransactionCandidate(Protocol):
     def dropped(self, reason: RejectionReason) -> None:
         """The builder calls this when, for `reason`, no block on this state can have the transaction. The owner should
         remove it: it must not offer it for later blocks either. If the transaction comes again, the owner decides
-        anew."""
+        again."""
 
 
 BLOCK_SHARE = 0.5

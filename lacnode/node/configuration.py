@@ -20,10 +20,9 @@ from lacnode.txpool.pool_settings import PoolSettings
 
 @dataclass(frozen=True, slots=True)
 class P2pSettings:
-    """The settings of the network. The node gives the address `host` to its peers, and listens on `interface`.
-    `inbound_share` (0 to 1) of `max_peers` may have dialled this node, None for all of them. `banned_ids` are node ids
-    (64 bytes).
-    """
+    """The settings of the network. The node gives the address `host` to its peers, and listens on `interface`. At most
+    the part `inbound_share` (0 to 1) of `max_peers` may have dialled this node. None sets no such limit. `banned_ids`
+    are node ids (64 bytes)."""
 
     enabled: bool = True
     host: str = "127.0.0.1"

@@ -61,8 +61,8 @@ class PeerConsensusNetwork:
 
     def count_fault(self, address: bytes, fault: str) -> bool:
         """Count a fault of the peer at `address` (20 bytes). `fault` is one sentence. If the faults are too many, end
-        the session and refuse the node for a while. Return True if this call has ended it, else False, also if the peer
-        is not connected.
+        the session and refuse the node for a while (`PeerExpulsion.expel`). Return True if this call has ended it, else
+        False, also if the peer is not connected.
 
         A validator relays messages of others, and it may relay any number of them. So only a fault that a correct
         validator finds before it relays counts here (`consensus.effects.BlamePeer`).

@@ -44,7 +44,8 @@ class NodeNetworkHandler:
         log.debug("peer left", peer=peer.enode_text, reason=reason)
 
     def reads_consensus_from(self, peer: Peer) -> bool:
-        """Return whether the validator reads messages of `peer`: it is a validator of the current height."""
+        """Return whether this node reads consensus messages of `peer`: this node runs its validator, and `peer` is a
+        validator of the current height."""
         return self._consensus_filter.reads_messages_of(peer)
 
     def consensus_received(self, peer: Peer, code: int, data: bytes) -> None:

@@ -18,9 +18,11 @@ NAME_LOOKUP_TIMEOUT_SECONDS = 15.0
 
 
 async def resolve_bootnodes(bootnodes: Sequence[Enode]) -> list[Enode]:
-    """Return the bootnodes that have an address, in their order, after at most `NAME_LOOKUP_TIMEOUT_SECONDS`.
+    """Return the bootnodes whose address is known, each with an IP literal as its host, in their order, after at most
+    `NAME_LOOKUP_TIMEOUT_SECONDS`.
 
-    One slow name server must not keep the other bootnodes from being asked. The log names each bootnode that is left out.
+    One slow name server must not keep the other bootnodes from being asked. The log names each bootnode that is left
+    out.
     """
     found = {enode: enode for enode in bootnodes if not enode.is_named}
     late = f"its name has not been looked up after {NAME_LOOKUP_TIMEOUT_SECONDS:.0f} s"

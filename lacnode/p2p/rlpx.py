@@ -51,8 +51,9 @@ class PeerDisconnectedError(ConnectionFailedError):
 
 
 class RlpxConnection:
-    """One connection after its handshake. `remote_id` (64 bytes) is the proven id of the other node. `leftover` are the
-    bytes that came behind the last packet of the handshake, in the same read."""
+    """One connection after its handshake. `remote_id` (64 bytes) is the id of the other node. If the other node
+    dialled, only the first message that `receive` returns proves this id. `leftover` are the bytes that came behind the
+    last packet of the handshake, in the same read."""
 
     def __init__(
         self,

@@ -31,7 +31,7 @@ def table_names(environment: Any) -> list[str]:
 def add_checksums(path: Path, environment: Any) -> None:
     """Add a checksum to every value of the database in `path`, whose open `lmdb.Environment` is `environment`. Do
     nothing if all values have one already. If the program ended in the middle, the next call continues there. Raises
-    lmdb.Error if a commit fails: finished work stays."""
+    lmdb.Error if LMDB fails, or UnicodeDecodeError for a damaged name of a table: finished work stays."""
     marks = environment.open_db(FORMAT_TABLE)
     with environment.begin() as transaction:
         done = bytes(transaction.get(PROGRESS, b"", db=marks))

@@ -158,7 +158,7 @@ class Discovery:
         changed.
 
         Nodes that pinged while they were not permitted, and are permitted now, are asked for a proof first. They may
-        hold a proof of this node already and not ping again, and this node answers no node without a proof.
+        hold a proof of this node already and not ping again. Without a proof this node answers no FindNode.
         """
         self._next_check = min(self._next_check, now + REFRESH_SOON_SECONDS)
         self._bonds.ping_again_by(now + REFRESH_SOON_SECONDS)
