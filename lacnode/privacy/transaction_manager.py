@@ -11,7 +11,7 @@ from typing import Protocol
 
 
 class EnclaveUnreachableError(Exception):
-    """The manager gave no answer: it is down, too slow, or its database fails."""
+    """The manager gave no usable answer: it is down, too slow, its database fails, or its answer is malformed."""
 
 
 class EnclaveError(Exception):

@@ -69,7 +69,8 @@ class AddressPolicy:
     list.
 
     Public addresses may be called, and those of the same `Reach` as the host of an own URL. `allowed` networks may be
-    called too. Addresses in `denied` networks may not, even if another setting allows them.
+    called too. Addresses in `denied` networks, and those of `Reach.NEVER`, may not, even if another setting allows
+    them. A host name other than `localhost` in an own URL allows nothing by itself: see `allow_reach_of`.
     """
 
     def __init__(

@@ -61,7 +61,8 @@ class StateRootResponder:
         answers. A state that is not known, not given or not ready within `ANSWER_SECONDS` is left empty.
 
         EnclaveError `EnclaveNotPayloadOwner` if the requester does not prove its key, has asked too often or asks what
-        cannot be read, `ObjectJsonDeserialization` if the request is malformed.
+        cannot be read, `ObjectJsonDeserialization` if the request around the box is malformed. StorageError if the
+        node's database fails.
         """
         proven = self._challenges.open_request(body)
         try:

@@ -82,8 +82,8 @@ class ContradictingHistoryWriter:
     def add(self, history: ContradictingHistory) -> None:
         """Record a history in place of the last one from its sender.
 
-        A history that was dismissed is not recorded again. Beyond `MAX_CONTRADICTING_HISTORIES` of a group, the history
-        of a further sender is not recorded.
+        If the last history of the sender was dismissed, the same one (by its payload key) is not recorded again. Beyond
+        `MAX_CONTRADICTING_HISTORIES` of a group, the history of a further sender is not recorded.
         """
         reader = ContradictingHistoryReader(self._batch)
         before = reader.find_by_teller(history.group_id, history.teller)

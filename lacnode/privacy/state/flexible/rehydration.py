@@ -78,8 +78,9 @@ class Rehydration:
 
         A history that contradicts what was executed here is recorded and not taken over, unless the operator has
         accepted it. PayloadUnavailableError or EnclaveUnreachableError if the manager does not give it.
-        ExecutionInterruptedError if `budget` ends. UnusablePayloadError (a history of another group, or a malformed
-        one) is logged and ignored.
+        ExecutionInterruptedError if `budget` ends. A history that is malformed, of another group, whose markers or
+        blocks are not in the chain, or whose results are too large for one commit is logged and ignored:
+        UnusablePayloadError does not leave this method.
         """
         key = read_history_key(marker)
         if key is None or self._context.mode is GroupMode.OFFCHAIN:
