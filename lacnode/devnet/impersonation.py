@@ -64,7 +64,7 @@ class Impersonation:
         """
         sender = normalize_address(call["from"])
         await self._check_nonce(call, sender)
-        data = to_hex(_impersonated(call, sender).encode())
+        data = to_hex(_impersonated(call, sender).encode_transaction_data())
         order: Transaction = {"from": self._administrator, "to": to_hex(IMPERSONATION_ADDRESS), "data": data}
         if call.get("accessList"):
             order["accessList"] = call["accessList"]

@@ -73,7 +73,7 @@ class StateChanger:
                 SERVER_ERROR,
                 "the state changes in a block, and none is made now: call evm_setAutomine with true before",
             )
-        data = change.encode()
+        data = change.encode_transaction_data()
         gas = hex(change.gas + TRANSACTION_GAS + DATA_BYTE_GAS * len(data))
         order = {"from": self._administrator, "to": to_hex(STATE_CHANGE_ADDRESS), "data": to_hex(data), "gas": gas}
         # It says why a change is not possible, and makes no block for that.

@@ -62,7 +62,7 @@ class OverlaidNodes:
 
     def get(self, key: bytes) -> bytes | None:
         """Return the trie node or the code with the Keccak hash `key` (32 bytes): from `nodes` if they have the hash,
-        otherwise from the store. None if both lack it."""
+        otherwise from the store. If both lack it, None or the error of the store."""
         return self._nodes.get(key) or self._store.get(key)
 
 
@@ -99,10 +99,11 @@ class CallRequest:
 
     Addresses have 20 bytes. `to` is None for a creation. `gas` is in gas units, None for the gas limit of the block.
     `value` and prices are in wei. A price is None if the caller names none. `nonce` None stands for the sender's next
-    nonce. A later nonce is allowed. `chain_id` counts if the call is of a type later than 0. `overrides` are values of
-    accounts that this call alone sees. With
-    `allow_exceeding_balance` the sender pays no gas and the prices do not count, but it must own `value`. `deadline` is
-    on the monotonic clock, in seconds. None bounds the call by its gas alone.
+    nonce. A later nonce is allowed, except in a validated simulation or a trace with prices. An earlier nonce is not.
+    `chain_id` must be the chain's if the call has the form of a type later than 0. For type 0 it is not looked at.
+    `overrides` are values of accounts that this call alone sees. With `allow_exceeding_balance` the gas price is 0,
+    whatever the prices say. The sender must still own `value`. `deadline` is on the monotonic clock, in seconds. None
+    bounds the call by its gas alone.
     """
 
     sender: bytes = bytes(20)

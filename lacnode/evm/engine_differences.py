@@ -45,8 +45,8 @@ class RecordingNodes:
         self._store = store
 
     def get(self, key: bytes) -> bytes | None:
-        """Return the trie node or the code with the Keccak hash `key` (32 bytes), and remember it. None if it is
-        absent."""
+        """Return the trie node or the code with the Keccak hash `key` (32 bytes), and remember it. If it is
+        absent, None or the error of the store."""
         value = self._store.get(key)
         # A missing node is an error of the execution. Replaying without it gives the same error.
         if value is not None:

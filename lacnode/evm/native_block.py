@@ -97,9 +97,9 @@ class NativeBlock:
 
     def add(self, transaction: Transaction, sender: bytes, budget: ExecutionBudget = UNLIMITED) -> Receipt:
         """Execute `transaction`, signed by `sender` (20 bytes), and add it to the block. py-evm takes the block over if
-        the library cannot execute it. TransactionRejectedError if it cannot be in this block. ExecutionInterruptedError
-        if `budget` is used up or cancelled, or has no time left to close the block with it. After an error nothing has
-        changed."""
+        the library cannot execute `transaction`. TransactionRejectedError if it cannot be in this block.
+        ExecutionInterruptedError if `budget` is used up or cancelled, or has no time left to close the block with the
+        transaction. After an error the block has the same transactions as before."""
         if self._python is not None:
             return self._python.add(transaction, sender, budget)
         self._use(budget)

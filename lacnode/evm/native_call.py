@@ -38,7 +38,7 @@ class NativeCallersAccounts:
         return 0 if account is None else int.from_bytes(account[1])
 
 
-def fits_library(call: CallRequest, spec: ChainSpec) -> bool:
+def call_fits_library(call: CallRequest, spec: ChainSpec) -> bool:
     """Return whether the library can make `call`: its numbers are small enough, it moves no precompile, and it does not
     go to an address of the administrator of a devnet. The block is not looked at (`reason_for_py_evm`)."""
     if is_administration_address(call.to, spec):
@@ -126,7 +126,7 @@ def native_call_arguments(transaction: EvmTransaction, call: CallRequest) -> tup
 
 def override_accounts(native: Any, overrides: Overrides, budget: ExecutionBudget) -> None:
     """Apply `overrides` to the accounts of the library's block `native`. Moved precompiles are ignored (see
-    `fits_library`). ExecutionInterruptedError if `budget` is used up or cancelled."""
+    `call_fits_library`). ExecutionInterruptedError if `budget` is used up or cancelled."""
     for address, override in overrides:
         balance = None if override.balance is None else override.balance.to_bytes(32)
         native.override_account(address, override.nonce, balance, override.code, override.clears_storage)

@@ -30,7 +30,7 @@ from lacnode.evm.engine import (
 )
 from lacnode.evm.engine_differences import EngineDifferences, Outcome, outcomes_differ
 from lacnode.evm.native_block import NativeBlock
-from lacnode.evm.native_call import call_natively, fits_library, to_call_limit_error
+from lacnode.evm.native_call import call_fits_library, call_natively, to_call_limit_error
 from lacnode.evm.native_library import native_library
 from lacnode.evm.native_refusals import REFUSALS
 from lacnode.evm.native_rules import is_left_to_python, reason_for_py_evm
@@ -280,7 +280,7 @@ class NativeEngine(PythonStates):
     def _called(
         self, state_root: bytes, header: BlockHeader, call: CallRequest, ancestor_hash: AncestorHash
     ) -> CallResult | None:
-        if reason_for_py_evm(self._spec, header) is not None or not fits_library(call, self._spec):
+        if reason_for_py_evm(self._spec, header) is not None or not call_fits_library(call, self._spec):
             return None
         library = native_library()
         try:

@@ -15,7 +15,7 @@ from lacnode.crypto.secp256k1 import SignatureError, recover_senders
 from lacnode.evm.budget import ExecutionBudget, SizeExceededError
 from lacnode.evm.engine import AncestorHash, CallRequest, SystemCallError
 from lacnode.evm.engine_differences import EngineDifferences
-from lacnode.evm.native_call import NativeCallersAccounts, fits_library, native_call_arguments, override_accounts
+from lacnode.evm.native_call import NativeCallersAccounts, call_fits_library, native_call_arguments, override_accounts
 from lacnode.evm.native_library import native_library
 from lacnode.evm.native_rules import is_left_to_python, reason_for_py_evm
 from lacnode.evm.native_state import CurrentBudget, open_native_block, store_parent_hash_natively
@@ -65,8 +65,8 @@ class NativeTracingExecutor:
         self._differences = differences
 
     def accounts_after(self, block: BlockToTrace, count: int) -> Accounts:
-        """Return the accounts after the first `count` transactions of `block`, which py-evm executes again. The errors
-        are those of `TracingExecutor.accounts_after`."""
+        """Execute the first `count` transactions of `block` again, with py-evm, and return the accounts after them. The
+        errors are those of `TracingExecutor.accounts_after`."""
         return self._python.accounts_after(block, count)
 
     def state_entries(self, state_root: bytes, start: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -175,7 +175,7 @@ class NativeTracingExecutor:
         native = None
         for call, options in calls:
             self._check_fits(header, options)
-            if not fits_library(call, self._spec):
+            if not call_fits_library(call, self._spec):
                 raise _LeftToPythonError
             if native is None:
                 native, current = self._opened(header.state_root, header, base_fee)

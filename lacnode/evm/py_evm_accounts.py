@@ -71,7 +71,7 @@ class Accounts(TrieAccounts):
             self._write(address, _NEW)
 
     def delete_account(self, address: bytes) -> None:
-        """Remove the account with its storage. Nothing is removed if it does not exist."""
+        """Remove the account: balance, nonce, code, storage. `discard` can undo it. No error if it does not exist."""
         self.delete_storage(address)
         self._write(address, None)
 
@@ -234,7 +234,7 @@ class Accounts(TrieAccounts):
 
     @property
     def change_count(self) -> int:
-        """The number of accounts and slots that were written since the last `lock_changes`, undone or not."""
+        """The number of accounts and slots written since the last `lock_changes`. What was undone does not count."""
         return len({entry[1:3] if entry[0] == _SLOT else entry[1] for entry in self._undo if entry[0] != _WARM})
 
     def lock_changes(self) -> None:

@@ -37,8 +37,8 @@ def limit_call_memory_and_logs(state: Any) -> None:
 
 
 def limit_total_memory_and_logs(state: Any, max_memory: int, max_logs: int) -> HeldBytes:
-    """Make every computation of `state` raise SizeExceededError when all memory together, or all logs, have more
-    bytes than these. The returned counts must be set to 0 before each execution."""
+    """Make every computation of `state` raise SizeExceededError when all memory together has more than
+    `max_memory` bytes, or all logs have more than `max_logs`. Set the returned counts to 0 before each execution."""
     base = state.computation_class
     held = HeldBytes()
 

@@ -21,8 +21,8 @@ class Checkable(Protocol):
 
 
 class BudgetMeter(GasMeter):
-    """The gas meter of one call. Consuming gas raises ExecutionInterruptedError once `budget` is used up or
-    cancelled."""
+    """The gas meter of one call. It asks `budget` at the first charge, and then once in `CHECK_EVERY_GAS`. The charge
+    raises ExecutionInterruptedError if the budget is used up or cancelled."""
 
     def __init__(self, start_gas: int, refund_strategy: Any, budget: Checkable) -> None:
         super().__init__(start_gas, refund_strategy)
@@ -32,7 +32,7 @@ class BudgetMeter(GasMeter):
 
     def consume_gas(self, amount: int, reason: str) -> None:
         """Charge `amount` gas. py-evm's OutOfGas, with `reason`, if less is left: nothing is charged then.
-        ExecutionInterruptedError if the budget is used up or cancelled."""
+        ExecutionInterruptedError if the budget is asked now, and is used up or cancelled: the gas is charged then."""
         remaining = self.gas_remaining - amount
         if remaining < 0:
             raise OutOfGas(f"Out of gas: Needed {amount} - Remaining {self.gas_remaining} - Reason: {reason}")

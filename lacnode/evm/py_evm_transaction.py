@@ -67,9 +67,9 @@ def from_transaction(transaction: Transaction, sender: bytes, fork: Fork) -> Evm
 
 
 def from_call(call: CallRequest, gas: int, nonce: int, base_fee: int | None, fork: Fork) -> EvmTransaction:
-    """Return the transaction that has the effects of a call, with the gas limit `gas` and this nonce. `base_fee` is in
-    wei per gas, None before London. Its gas price is 0 with `allow_exceeding_balance`, or if the caller names none.
-    Nothing is checked."""
+    """Return the transaction that has the effects of `call`, with the gas limit `gas` and this nonce. `base_fee` is in
+    wei per gas, None before London. The transaction's gas price is 0 with `allow_exceeding_balance`, or if `call` names
+    neither a gas price nor, from London on, a maximum fee. Nothing is checked."""
     maximum, tip = (0, 0) if call.allow_exceeding_balance else _prices_of_call(call, base_fee)
     return EvmTransaction(
         type_id=_type_of_call(call, base_fee),

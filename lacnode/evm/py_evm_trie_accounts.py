@@ -82,7 +82,8 @@ class TrieAccounts:
         self._kept_read_bytes = 0
 
     def get(self, key: bytes) -> bytes | None:
-        """The node or code with this hash (32 bytes), of this block or from the store. None if neither has it."""
+        """The node or code with this hash (32 bytes), of this block or from the store. If neither has it, None or the
+        error of the store."""
         return self.nodes.get(key) or self._new_codes.get(key) or self._store.get(key)
 
     def _read(self, address: bytes) -> Account | None:

@@ -61,9 +61,9 @@ class AccountUpdate:
         """The gas (gas units) of the change, without that of its transaction."""
         return ACCOUNT_GAS + SLOT_GAS * len(self.storage) + CODE_BYTE_GAS * len(self.code or b"")
 
-    def encode(self) -> bytes:
-        """Return the data of the transaction, in RLP. A list of one item stands for a value, the empty list for
-        None."""
+    def encode_transaction_data(self) -> bytes:
+        """Return the data of the administrator's transaction to `STATE_CHANGE_ADDRESS`, in RLP. A list of one item stands
+        for a value, the empty list for None."""
         balance: RlpValue = [] if self.balance is None else [rlp.encode_scalar(self.balance)]
         nonce: RlpValue = [] if self.nonce is None else [rlp.encode_scalar(self.nonce)]
         code: RlpValue = [] if self.code is None else [self.code]
@@ -81,8 +81,9 @@ class ImpersonatedCall:
     value: int
     data: bytes
 
-    def encode(self) -> bytes:
-        """Return the data of the transaction, in RLP: sender, recipient, value, data."""
+    def encode_transaction_data(self) -> bytes:
+        """Return the data of the administrator's transaction to `IMPERSONATION_ADDRESS`, in RLP: sender, recipient, value,
+        data."""
         return rlp.encode([self.sender, self.to, rlp.encode_scalar(self.value), self.data])
 
 
@@ -111,8 +112,8 @@ def is_administration_address(to: bytes | None, spec: ChainSpec) -> bool:
 
 
 def decode_account_update(data: bytes) -> AccountUpdate:
-    """Return the change in the data of a transaction, as `AccountUpdate.encode` made it. InvalidAdministrationError if
-    the data is malformed. Whether the change is allowed is not checked."""
+    """Return the change in the data of a transaction, as `AccountUpdate.encode_transaction_data` made it.
+    InvalidAdministrationError if the data is malformed. Whether the change is allowed is not checked."""
     try:
         fields = RlpFields(rlp.decode_list(data, "account update"), "account update")
         return _read_account_update(fields)
@@ -121,8 +122,8 @@ def decode_account_update(data: bytes) -> AccountUpdate:
 
 
 def decode_impersonated_call(data: bytes) -> ImpersonatedCall:
-    """Return the call in the data of a transaction, as `ImpersonatedCall.encode` made it. InvalidAdministrationError if
-    the data is malformed. Whether the call is allowed is not checked."""
+    """Return the call in the data of a transaction, as `ImpersonatedCall.encode_transaction_data` made it.
+    InvalidAdministrationError if the data is malformed. Whether the call is allowed is not checked."""
     try:
         fields = RlpFields(rlp.decode_list(data, "impersonated call"), "impersonated call")
         call = ImpersonatedCall(

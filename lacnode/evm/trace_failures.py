@@ -53,7 +53,8 @@ _NEEDED = re.compile(r"Needed (\d+)")
 
 
 def halt_reason_of(error: Exception) -> HaltReason:
-    """Return Besu's reason for py-evm's `error`. An error that only a precompile raises is `PRECOMPILE_ERROR`."""
+    """Return Besu's reason for py-evm's `error`. An error without an entry here, such as that of a
+    precompile, is `PRECOMPILE_ERROR`."""
     if isinstance(error, exceptions.OutOfGas) and str(error).startswith(("Contract code size", "code of ")):
         return HaltReason.CODE_TOO_LARGE
     if isinstance(error, exceptions.OutOfGas) and str(error).startswith("code that begins"):

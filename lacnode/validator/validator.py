@@ -78,7 +78,7 @@ class ConsensusNetwork(Protocol):
         """
 
     def record_peer_ahead(self, address: bytes, number: int) -> None:
-        """Record that the peer at `address` (20 bytes) has shown that it has block `number`."""
+        """Record that the peer at `address` (20 bytes) claims to have block `number`. The claim is not verified."""
 
     def announce_block(self, block: Block) -> None:
         """Announce `block` to all peers: the validators have agreed on it, and this node has imported it."""
@@ -146,7 +146,7 @@ class Validator:
     # -- calls of the node, on the event loop ----------------------------------------------------------------------
 
     def head_changed(self) -> None:
-        """Give the new head of the chain to the state machine. Before `run`, and while heads are held back
+        """Queue the present head of the chain for the state machine. Before `run`, and while heads are held back
         (`hold_back_heads`), only the peers that may send messages are updated."""
         head = self._current_head()
         # The senders change also while blocks are imported: a vote may have added a validator whose messages come now.

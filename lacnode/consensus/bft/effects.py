@@ -161,7 +161,8 @@ class RelayIsFree:
 
 @dataclass(frozen=True, slots=True)
 class PeerIsAhead:
-    """The peer at this address (20 bytes) sent a message of a later height: its chain has at least block `number`."""
+    """The peer at this address (20 bytes) sent a message of a later height. By that message the peer has at least block
+    `number`, which is not verified: the author of the message is not known yet."""
 
     address: bytes
     number: int

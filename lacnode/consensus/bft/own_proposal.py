@@ -95,7 +95,7 @@ class OwnProposal:
         return self._draft
 
     def check_failed(self) -> None:
-        """Record that the block is invalid and must not be proposed. Another one may be begun. Raises KeyError unless
+        """Record that the block is invalid and must not be proposed. Another proposal may begin. Raises KeyError unless
         the state is `CHECKING`."""
         self._step(ProposerStep.CHECK_FAILED)
         self._draft = ProposalDraft()

@@ -52,13 +52,15 @@ class MessageCodec(Protocol):
         QBFT for a proposal payload without its block."""
 
     def stored_certificate_fields(self, certificate: PreparedCertificate) -> RlpValue:
-        """The RLP items of a certificate as the journal stores it. No message has this form."""
+        """The RLP items of a certificate as the journal stores it. Messages of IBFT 2.0 have the same form, those of
+        QBFT have another."""
 
     def decode_stored_certificate(self, item: RlpItem) -> PreparedCertificate:
         """The certificate whose items in the journal `stored_certificate_fields` made. Raises RlpError for other items."""
 
     def stored_justification_fields(self, justification: Justification) -> RlpValue:
-        """The RLP items of a justification as the journal stores it. No message has this form."""
+        """The RLP items of a justification as the journal stores it. Messages of IBFT 2.0 have the same form, those of
+        QBFT have another."""
 
     def decode_stored_justification(self, item: RlpItem) -> Justification:
         """The justification whose items `stored_justification_fields` made. Raises RlpError for other items."""
@@ -175,5 +177,6 @@ class BftProtocol(Protocol):
         """The digest (32 bytes) that proposals, prepares and commits name, and that commit seals sign.
 
         In IBFT 2.0 and QBFT it is the hash of the header with its round and without its seals, and of the genesis with all
-        its fields. Raises RlpError if the extra data of a later block is not this protocol's.
+        its fields. Raises RlpError if the extra data of a later block is not this protocol's, in QBFT also for the
+        genesis.
         """

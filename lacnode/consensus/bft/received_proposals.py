@@ -15,7 +15,7 @@ for every later round that has a proposal, so the lowest round is the least like
 
 class ReceivedProposals:
     """The proposals of one height that are being checked, and the digest of the first one of each round, which may be
-    invalid. `justifications` are the rules of its protocol."""
+    invalid. `justifications` are the rules of the protocol of this height."""
 
     def __init__(self, justifications: JustificationRules) -> None:
         self._justifications = justifications

@@ -16,8 +16,8 @@ class VoteProposer:
         self._turn = 0
 
     def propose(self, recipient: bytes, add: bool) -> None:
-        """From now on vote for `recipient` (20 bytes) to become a validator (`add` is True), or to stop being one. It
-        replaces an earlier wish about this address.
+        """From now on vote for `recipient` (20 bytes) to become a validator (`add` is True), or to stop being one. The
+        new vote replaces an earlier one about this address.
         """
         self._wishes[recipient] = VoteType.ADD if add else VoteType.DROP
 

@@ -32,7 +32,7 @@ PAIR_BYTES = 192
 
 def replace_precompiles(precompiles: dict[bytes, Precompile], fork: Fork) -> dict[bytes, Precompile]:
     """Return a new mapping of `precompiles`, which are py-evm's of `fork` by their 20-byte address, with this project's
-    own in the place of those that it computes itself."""
+    own in the place of those that this project computes itself."""
     ours: dict[int, Precompile] = {}
     if fork >= Fork.BYZANTIUM:
         ours.update(_since_byzantium(is_istanbul=fork >= Fork.ISTANBUL))

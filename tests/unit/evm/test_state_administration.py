@@ -121,7 +121,7 @@ def test_all_values_of_an_account_change_and_both_engines_agree(kind: EngineKind
     block = grown(
         built,
         signed(nonce=2, price=3),
-        order(change.encode(), price=2),
+        order(change.encode_transaction_data(), price=2),
         signed(POOR, price=1, to=PLACE, data=(8).to_bytes(32)),
     )
     assert statuses(built, block) == ["0x1"] * 3
@@ -139,16 +139,16 @@ def test_all_values_of_an_account_change_and_both_engines_agree(kind: EngineKind
 def test_what_is_not_named_stays(kind: EngineKind) -> None:
     built = devnet(kind)
     grown(built, signed(nonce=0, to=STORER_ADDRESS, data=(8).to_bytes(32)))
-    grown(built, order(AccountUpdate(STORER_ADDRESS, balance=1).encode()))
-    grown(built, order(AccountUpdate(STORER_ADDRESS, code=b"\x00").encode(), 1))
+    grown(built, order(AccountUpdate(STORER_ADDRESS, balance=1).encode_transaction_data()))
+    grown(built, order(AccountUpdate(STORER_ADDRESS, code=b"\x00").encode_transaction_data(), 1))
     assert values(built, STORER_ADDRESS) == ("0x1", "0x0", "0x00", word(8))
 
 
 def test_a_balance_falls_and_an_account_without_anything_is_gone(kind: EngineKind) -> None:
     built = devnet(kind)
-    grown(built, order(AccountUpdate(PLACE, balance=5).encode()))
+    grown(built, order(AccountUpdate(PLACE, balance=5).encode_transaction_data()))
     with_account = built.chain.head.header.state_root
-    grown(built, order(AccountUpdate(PLACE, balance=0).encode(), 1))
+    grown(built, order(AccountUpdate(PLACE, balance=0).encode_transaction_data(), 1))
     assert built.chain.head.header.state_root != with_account
     assert not built.chain.state_at(built.chain.head.header).exists(PLACE)
 
@@ -158,15 +158,15 @@ def test_only_the_administrator_of_a_devnet_changes_anything(kind: EngineKind, k
     """A transaction of another sender, and one on a chain whose genesis names no administrator, are ordinary ones."""
     built = devnet(kind) if key is RICH else node(forks=PRAGUE, evm=kind)
     before = values(built, STORER_ADDRESS)
-    grown(built, order(AccountUpdate(STORER_ADDRESS, balance=7, code=b"\x00").encode(), key=key))
+    grown(built, order(AccountUpdate(STORER_ADDRESS, balance=7, code=b"\x00").encode_transaction_data(), key=key))
     assert values(built, STORER_ADDRESS) == before
 
 
 def test_a_contract_that_the_administrator_calls_cannot_pass_it_on(kind: EngineKind) -> None:
     built = devnet(kind)
-    data = AccountUpdate(STORER_ADDRESS, balance=7).encode()
+    data = AccountUpdate(STORER_ADDRESS, balance=7).encode_transaction_data()
     copied = bytes.fromhex("36600060003760006000366000600073") + STATE_CHANGE_ADDRESS + bytes.fromhex("5af100")
-    grown(built, order(AccountUpdate(PLACE, code=copied).encode()))
+    grown(built, order(AccountUpdate(PLACE, code=copied).encode_transaction_data()))
     grown(built, signed(ADMINISTRATOR, 1, to=PLACE, data=data))
     assert built.call("eth_getBalance", to_hex(STORER_ADDRESS), "latest") == "0x0"
 
@@ -190,12 +190,14 @@ def test_a_change_that_is_not_possible_reverts_with_the_reason(change: AccountUp
     built = devnet()
     grown(built, signed(nonce=0))
     before = values(built, change.address)
-    assert text in reason(built, change.encode())
+    assert text in reason(built, change.encode_transaction_data())
     if change.address != ADMINISTRATOR.address:
         assert values(built, change.address) == before
 
 
-@pytest.mark.parametrize("data", [b"", b"\xc0", b"\x01" * 40, AccountUpdate(PLACE, balance=1).encode() + b"\x00"])
+@pytest.mark.parametrize(
+    "data", [b"", b"\xc0", b"\x01" * 40, AccountUpdate(PLACE, balance=1).encode_transaction_data() + b"\x00"]
+)
 def test_other_data_changes_nothing(data: bytes) -> None:
     assert "the data is no change of an account" in reason(devnet(), data)
 
@@ -203,7 +205,7 @@ def test_other_data_changes_nothing(data: bytes) -> None:
 def test_ether_is_not_taken() -> None:
     built = devnet()
     grown(built, signed(nonce=0, to=ADMINISTRATOR.address, value=5))
-    assert "would be lost" in reason(built, AccountUpdate(PLACE, balance=1).encode(), value=5)
+    assert "would be lost" in reason(built, AccountUpdate(PLACE, balance=1).encode_transaction_data(), value=5)
     assert built.call("eth_getBalance", to_hex(ADMINISTRATOR.address), "latest") == "0x5"
 
 
@@ -211,7 +213,7 @@ def test_the_gas_bounds_a_change_and_the_estimate_is_enough(kind: EngineKind) ->
     built = devnet(kind)
     slots: Sequence[tuple[int, int]] = [(slot, 1) for slot in range(50)]
     update = AccountUpdate(PLACE, code=STORER, storage=tuple(slots))
-    data = update.encode()
+    data = update.encode_transaction_data()
     call = {"from": to_hex(ADMINISTRATOR.address), "to": to_hex(STATE_CHANGE_ADDRESS), "data": to_hex(data)}
     estimate = int(str(built.call("eth_estimateGas", call)), 16)
     assert estimate > 50 * 20_000
@@ -226,7 +228,9 @@ def test_the_gas_bounds_a_change_and_the_estimate_is_enough(kind: EngineKind) ->
 
 def test_a_trace_shows_the_change(kind: EngineKind) -> None:
     built = devnet(kind)
-    block = grown(built, order(AccountUpdate(PLACE, balance=5, code=STORER, storage=((0, 9),)).encode()))
+    block = grown(
+        built, order(AccountUpdate(PLACE, balance=5, code=STORER, storage=((0, 9),)).encode_transaction_data())
+    )
     (hash_,) = [to_hex(each.hash) for each in block.transactions]
     traced = built.call(
         "debug_traceTransaction", hash_, {"tracer": "prestateTracer", "tracerConfig": {"diffMode": True}}
@@ -248,7 +252,7 @@ def test_only_the_genesis_of_a_devnet_may_name_an_administrator() -> None:
 
 def test_the_code_of_a_changed_account_is_found_by_its_hash() -> None:
     built = devnet()
-    grown(built, order(AccountUpdate(PLACE, code=STORER).encode()))
+    grown(built, order(AccountUpdate(PLACE, code=STORER).encode_transaction_data()))
     assert built.chain.state_at(built.chain.head.header).code_hash_and_storage_root(PLACE)[0] == keccak256(STORER)
 
 
@@ -256,7 +260,7 @@ def test_the_code_of_a_changed_account_is_found_by_its_hash() -> None:
 
 
 def impersonating(call: ImpersonatedCall, nonce: int = 0, *, price: int = 0, value: int = 0) -> Transaction:
-    to, data = IMPERSONATION_ADDRESS, call.encode()
+    to, data = IMPERSONATION_ADDRESS, call.encode_transaction_data()
     return signed(ADMINISTRATOR, nonce, to=to, data=data, price=price, value=value, gas=5_000_000)
 
 
@@ -273,7 +277,7 @@ TELLER = bytes.fromhex("33600055" + "32600155" + "34600255" + "00")
 def test_a_call_comes_from_the_impersonated_account_and_the_receipt_from_the_administrator(kind: EngineKind) -> None:
     built = devnet(kind)
     changes = AccountUpdate(PLACE, code=TELLER), AccountUpdate(CONTRACT_SENDER, balance=9, code=b"\x00")
-    setup = [grown(built, order(change.encode(), nonce)) for nonce, change in enumerate(changes)]
+    setup = [grown(built, order(change.encode_transaction_data(), nonce)) for nonce, change in enumerate(changes)]
     transaction = impersonating(ImpersonatedCall(CONTRACT_SENDER, PLACE, 4, b""), 2)
     block = grown(built, transaction)
     found = receipt(built, transaction)
@@ -342,7 +346,7 @@ def test_a_call_that_is_not_possible_reverts_and_changes_nothing(
 
 def test_nobody_else_impersonates(kind: EngineKind) -> None:
     built = devnet(kind)
-    data = ImpersonatedCall(RICH.address, PLACE, 5, b"").encode()
+    data = ImpersonatedCall(RICH.address, PLACE, 5, b"").encode_transaction_data()
     transaction = signed(POOR, to=IMPERSONATION_ADDRESS, data=data)
     grown(built, transaction)
     assert receipt(built, transaction)["status"] == "0x1"
