@@ -99,7 +99,8 @@ class CallRequest:
 
     Addresses have 20 bytes. `to` is None for a creation. `gas` is in gas units, None for the gas limit of the block.
     `value` and prices are in wei. A price is None if the caller names none. `nonce` None stands for the sender's next
-    nonce. A later nonce is allowed, except in a validated simulation or a trace with prices. An earlier nonce is not.
+    nonce. A later nonce is allowed, except in a validated simulation, and in a trace without
+    `allow_exceeding_balance`. An earlier nonce is refused.
     `chain_id` must be the chain's if the call has the form of a type later than 0. For type 0 it is not looked at.
     `overrides` are values of accounts that this call alone sees. With `allow_exceeding_balance` the gas price is 0,
     whatever the prices say. The sender must still own `value`. `deadline` is on the monotonic clock, in seconds. None

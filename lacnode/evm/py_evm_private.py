@@ -59,7 +59,7 @@ class PublicAccountWriteError(Revert):
 
 
 class MissingAccountError(VMError):
-    """A message wrote storage to an account that does not exist. The message then fails, as in Besu."""
+    """A call wrote storage to an account that does not exist. That call then fails, as in Besu."""
 
 
 class WorkLimitExceededError(Exception):

@@ -37,7 +37,7 @@ class TraceAllowance:
         self.bytes_left = max_bytes
 
     def count_step(self, size_bytes: int) -> None:
-        """Take one step of `size_bytes` from the allowance. TraceTooLargeError if none is left."""
+        """Take one step of `size_bytes` from the allowance. TraceTooLargeError if no step or too few bytes are left."""
         self.steps_left -= 1
         if self.steps_left < 0:
             raise TraceTooLargeError("the trace has too many steps")

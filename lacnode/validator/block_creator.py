@@ -48,8 +48,8 @@ class PoolBlockCreator:
 
     def build(self, height: int, round_: int, timestamp: int, budget: ExecutionBudget) -> Block:
         """Return the block for (height, round). StaleHeightError if the head is not block `height` - 1 when this begins,
-        ExecutionCancelledError when `budget` is cancelled, BlockRefusedError if no valid block can be made,
-        StorageError if the state cannot be read. `timestamp` is in Unix seconds. The block has the round and no seals.
+        ExecutionCancelledError when `budget` is cancelled or an import begins, BlockRefusedError if no valid block can be
+        made, StorageError if the state cannot be read. `timestamp` is in Unix seconds. The block has the round and no seals.
         It has the next of the wanted votes, unless a contract names the validators.
         """
         parent = self._parent(height)

@@ -28,8 +28,8 @@ class BlockCreator(Protocol):
 
     def build(self, height: int, round_: int, timestamp: int, budget: ExecutionBudget) -> Block:
         """Build the block of (`height`, `round_`) with this timestamp (Unix seconds). StaleHeightError if the head had
-        moved on before this began, ExecutionCancelledError when `budget` is cancelled, BlockRefusedError if no valid block
-        can be made, StorageError if the state cannot be read. Runs in a worker thread.
+        moved on before this began, ExecutionCancelledError when `budget` is cancelled or an import begins,
+        BlockRefusedError if no valid block can be made, StorageError if the state cannot be read. Runs in a worker thread.
         """
 
     def has_transaction(self, height: int, round_: int, timestamp: int, budget: ExecutionBudget) -> bool:
@@ -39,9 +39,9 @@ class BlockCreator(Protocol):
 
 
 class ProposalWork:
-    """Builds blocks after the head of `chain`, checks proposed ones, and searches the pool, all in `worker`. Each piece of
-    work ends with an event, such as `BlockBuilt`. `deliver` is called with it, on the event loop. Work that the chain has
-    overtaken may end without an event.
+    """Builds blocks after the head of `chain`, checks proposed ones, and searches the pool, all in `worker`. An answer is
+    an event, such as `BlockBuilt`. `deliver` is called with it, on the event loop. `build` and `search` may end without an
+    answer.
     """
 
     def __init__(
@@ -60,8 +60,8 @@ class ProposalWork:
 
     async def build(self, effect: BuildBlock) -> None:
         """Build a block in the worker, and deliver `BlockBuilt`. Nothing is delivered, and no error is raised, if no
-        block can be made or the round ends (both are logged), or if the head has moved on. StorageError if the state
-        cannot be read.
+        block can be made, or if the end of the round or an import interrupts the work (these are logged), or if the head
+        has moved on. StorageError if the state cannot be read.
         """
         try:
             with self._budgets.budget_for_round(effect.height, effect.round) as budget:
@@ -99,8 +99,8 @@ class ProposalWork:
 
     async def check(self, effect: CheckProposal) -> None:
         """Check a proposed block in the worker, and deliver `ProposalChecked`. An invalid block, or a check that the
-        end of the round interrupts, is delivered as a `failure`. A search of the pool that is under way is cancelled.
-        StorageError if the state cannot be read.
+        end of the round or the import of another block interrupts, is delivered with a `failure`. A search of the pool
+        that is under way is cancelled. StorageError if the state cannot be read.
         """
         if self._search_budget is not None:
             # The proposal that the search waited for is here. Slow transactions in the pool must not delay its check.

@@ -187,7 +187,7 @@ class Validator:
     # -- the loop --------------------------------------------------------------------------------------------------
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Take part in consensus until cancelled. StorageError if the disk is full or fails."""
+        """Take part in consensus until cancelled. A StorageError, in an exception group, if the disk is full or fails."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             self.timers.attach(nursery)

@@ -90,7 +90,7 @@ class WrongMixHashError(HeaderRefusedError):
 
 
 class OmmersNotEmptyError(HeaderRefusedError):
-    """The ommers hash is not that of an empty list. The rule does not hold for every protocol."""
+    """The ommers hash is not that of an empty list. QBFT does not have this rule."""
 
     rule = "ommers-hash"
 
@@ -102,8 +102,8 @@ class WrongDifficultyError(HeaderRefusedError):
 
 
 class WrongNonceError(HeaderRefusedError):
-    """The nonce is none of the protocol's `HeaderForm.nonces`, which is only 0 in IBFT 2.0. The rule does not hold for
-    every protocol.
+    """The nonce is none of the protocol's `HeaderForm.nonces`, which is only 0 in IBFT 2.0. QBFT does not have
+    this rule.
     """
 
     rule = "nonce"

@@ -36,8 +36,9 @@ class MessageRelay:
         """Return the effect that sends `message`, unchanged, to the validators of its height except its author, the
         sender and this node. `event` is the message as it was received. `committee` is that of the message's height,
         `current_round` the round of this node, and `payload_hash` (32 bytes) what the author signed. Empty if the
-        payload was relayed before, if the share of its author is used up, or if no other validator exists. Each round
-        from `current_round` on (`MAX_RELAYED_ROUNDS` of them) has a share of its own, all other rounds have one together.
+        payload was relayed before, if the share of its author is used up, or if no other validator exists. What the
+        author itself sends has one share for the whole height. What a peer delivers of another author has a share for each
+        of `MAX_RELAYED_ROUNDS` rounds, from `current_round` on, and one for all other rounds together.
         """
         author, validators = message.signed.author, committee.validators
         others = frozenset(validators) - {self._address, event.sender, author}
