@@ -69,8 +69,8 @@ class ExecutionBudget:
         self._cancellations: tuple[_Cancellation, ...] = (_Cancellation(),)
 
     def cancel(self) -> None:
-        """Stop the execution at its next check. Budgets that were made of one another by `with_deadline`, `with_sizes`
-        or `joined_with` share the cancellation: all of them are cancelled. ValueError for `UNLIMITED`."""
+        """Stop the execution at its next check. Budgets that share a cancellation with this one are cancelled, too: see
+        `with_deadline`, `with_sizes` and `joined_with`. ValueError for `UNLIMITED`."""
         for cancellation in self._cancellations:
             cancellation.is_set = True
 
@@ -125,9 +125,9 @@ class ExecutionBudget:
         return budget
 
     def joined_with(self, other: "ExecutionBudget") -> "ExecutionBudget":
-        """Return a budget with the earlier of both deadlines, the smaller share, and the sizes of the first that has
-        some. It shares the cancellations of both: cancelling one of the three cancels it, and cancelling it cancels
-        both."""
+        """Return a new budget with the earlier of both deadlines, the smaller share, and the sizes of this one, or of
+        `other` if this one has none. Cancelling one of the two also cancels the new budget, and not the other. Cancelling
+        the new budget cancels both, except `UNLIMITED`."""
         budget = ExecutionBudget(min(self.deadline_seconds, other.deadline_seconds), min(self.share, other.share))
         budget.sizes = self.sizes or other.sizes
         # Budgets that were made of one another have flags in common. Each flag is kept once, so the check stays short.

@@ -132,8 +132,8 @@ class TransactionLimits:
         self._held.memory = self._held.logs = 0
 
     def check_logs(self) -> None:
-        """Return if the logs of the transaction that has ended fit the block. BudgetExceededError otherwise, and
-        SizeExceededError if the block is not new. The logs are not added to those of the block here
+        """Return if the logs of the transaction that has ended fit the block. Otherwise BudgetExceededError for a new
+        block, and SizeExceededError for a block of another validator. The logs are not added to those of the block here
         (`count_logs_of_added_transaction`)."""
         if self._limits is not None and self._log_bytes + self._held.logs > self._limits.log_bytes:
             # Another new block has place for the transaction. A block of another validator stays as it is.

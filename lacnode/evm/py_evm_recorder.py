@@ -141,7 +141,7 @@ class TraceRecorder:
         self._note_after(parent, step)
 
     def end_call(self, computation: Any) -> None:
-        """End the call of `computation`. The call's code is stored by now, if it is a creation."""
+        """End the call of `computation`. If the call is a creation, its code is stored by now."""
         frame = self._frames.pop()
         call = frame.call
         call.gas_used = call.gas - computation.get_gas_remaining()

@@ -132,8 +132,8 @@ class LaterRoundVotes:
         self._by_author: dict[bytes, dict[int, dict[int, Prepare | Commit]]] = {}
 
     def add(self, vote: Prepare | Commit) -> None:
-        """Keep `vote` until its round starts. A second one of the same kind, author and round is ignored. The lowest
-        round of the author is dropped beyond `MAX_EARLY_ROUNDS`.
+        """Keep `vote` until its round starts. A second one of the same kind, author and round is ignored. Beyond
+        `MAX_EARLY_ROUNDS` rounds of the author, the lowest one is dropped, also if it is that of `vote`.
         """
         rounds = self._by_author.setdefault(vote.signed.author, {})
         # The author is known to be a validator, so the number of authors is bounded by the validators.
