@@ -103,8 +103,8 @@ class CallRequest:
     `allow_exceeding_balance`. An earlier nonce is refused.
     `chain_id` must be the chain's if the call has the form of a type later than 0. For type 0 it is not looked at.
     `overrides` are values of accounts that this call alone sees. With `allow_exceeding_balance` the gas price is 0,
-    and the prices are not looked at. The sender must still own `value`. `deadline` is on the monotonic clock, in seconds. None
-    bounds the call by its gas alone.
+    and the prices are not looked at. The sender must still own `value`. `deadline` is on the monotonic clock, in
+    seconds. None bounds the call by its gas alone.
     """
 
     sender: bytes = bytes(20)
