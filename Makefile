@@ -18,7 +18,7 @@ PUBLISHED_TESTS := tests/integration/test_published_*.py $(addprefix tests/unit/
 # Tests of networks start many processes: more workers than cores make them wait for each other.
 SLOW_WORKERS ?= auto
 
-.PHONY: setup native wheels check-native check test test-fast test-slow interop published coverage changelog release conformance fuzz sim mutants siege bench devnet lock format clean
+.PHONY: setup native wheels check-native check test test-fast test-slow interop published coverage changelog release conformance fuzz sim mutants siege bench devnet file-index lock format clean
 .DEFAULT_GOAL := test
 
 setup: $(STAMP) $(NATIVE_STAMP)
@@ -121,6 +121,10 @@ bench: setup
 
 devnet: setup
 	$(BIN)/lacnode devnet
+
+# docs/developers/files.md says what the docstring of each file says first.
+file-index: setup
+	$(BIN)/python -m tools.file_index
 
 lock: pyproject.toml
 	$(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --extra dev --generate-hashes --no-emit-index-url \
