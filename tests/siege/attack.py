@@ -82,7 +82,8 @@ class LoadAttack:
     (`modified_validator.py`), by the name of the change. `kind` is what the attacked network has.
 
     `check(network)` looks at the network when the attack is over, and gives a sentence for each thing that is wrong.
-    `lengthened` is for attacks that need more time than others: a multiple of the siege's seconds.
+    `lengthened` is for attacks that need more time than others: a multiple of the siege's seconds. An attack that
+    `fills_stores` leaves no space for strangers' payloads in the managers, so the next attack gets a new network.
     """
 
     name: str
@@ -93,6 +94,7 @@ class LoadAttack:
     kind: NetworkKind = NetworkKind.PUBLIC
     check: Callable[[SiegeNetwork], list[str]] | None = None
     lengthened: float = 1.0
+    fills_stores: bool = False
 
 
 @dataclass

@@ -145,7 +145,7 @@ class Siege:
             facts.append(f"honest transactions under attack: {lost[0]}")
             facts.append(f"when calm again: {described_waits(self._calm_again(private))}")
             wrong = [*private.faults(), *self._check(attack)]
-        if not healthy:
+        if not healthy or attack.fills_stores:
             self.network.renew(kind=attack.kind)
         return Result(attack.name, attack.about, cost, [*cost.broken(attack.bounds), *findings.faults, *wrong], facts)
 

@@ -48,5 +48,6 @@ ATTACKS = (
         large_payloads,
         MEMBER,
         kind=NetworkKind.PRIVATE,
+        fills_stores=True,
     ),
 )
