@@ -26,7 +26,7 @@ from lacnode.chain.executable_chain import ExecutableChain
 from lacnode.chain.execution_cache import ExecutionCache
 from lacnode.chain.execution_counters import ExecutionCounters
 from lacnode.chain.head import Head
-from lacnode.chain.header_chain import VerifiedHeaderChain, VerifiedHeaders
+from lacnode.chain.header_chain import VerifiedHeaderChain
 from lacnode.chain.proposal_sizes import ProposalSizeBounds
 from lacnode.chain.receipt_record import (
     LogWithMetadata,
@@ -39,6 +39,7 @@ from lacnode.chain.speculative_executions import SpeculativeExecutions
 from lacnode.chain.stored_genesis import open_or_store_genesis
 from lacnode.chain.stored_rules import check_stored_block_forms, check_stored_validators
 from lacnode.chain.transaction_selection import SelectionLimits, TransactionCandidate
+from lacnode.chain.verified_headers import VerifiedHeaders
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
 from lacnode.evm.base_fee import next_base_fee

@@ -7,67 +7,15 @@ If a contract names the validators, only those of the block after the head are k
 when their block is imported. This file must not execute or store blocks, and must not know peers.
 """
 
-from collections import OrderedDict
-from threading import Lock
-
 from lacnode.chain.block_errors import BlockRefusedError
 from lacnode.chain.block_verifier import BlockVerifier
 from lacnode.chain.validator_history import next_tally
+from lacnode.chain.verified_headers import VerifiedHeaders
 from lacnode.chainspec.ibft_schedule import IbftSchedule
 from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
 from lacnode.consensus.bft.vote_tally import VoteTally
-from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.rlp import RlpError
-
-MAX_VERIFIED_HEADERS = 1_024
-"""Verified headers that wait for their import. A header that was forgotten is verified again."""
-
-
-class VerifiedHeaders:
-    """Headers with verified seals, each with its body once that was checked. At most `MAX_VERIFIED_HEADERS`: the oldest
-    is forgotten. Safe from any thread.
-
-    A header names its parent by hash, so its validators never change, and a verified header stays verified. The same
-    header with other seals or another round is another header here.
-    """
-
-    def __init__(self) -> None:
-        self._bodies: OrderedDict[BlockHeader, BlockBody | None] = OrderedDict()
-        self._lock = Lock()
-
-    def add(self, header: BlockHeader) -> None:
-        """Remember that the caller has verified the seals of `header`. Nothing is verified here."""
-        with self._lock:
-            self._bodies.setdefault(header, None)
-            if len(self._bodies) > MAX_VERIFIED_HEADERS:
-                self._bodies.popitem(last=False)
-
-    def add_body(self, block: Block) -> None:
-        """Remember that the caller has checked the body of `block` against its header. Ignored if the header is not
-        verified."""
-        # Without this rule a peer could fill the memory with bodies of invented headers.
-        with self._lock:
-            if block.header in self._bodies:
-                self._bodies[block.header] = block.body
-
-    def has(self, header: BlockHeader) -> bool:
-        """Whether exactly this header, with its seals and its round, was verified and is not forgotten yet."""
-        return header in self._bodies
-
-    def has_body(self, block: Block) -> bool:
-        """Whether exactly this body object was checked, for a header that is not forgotten yet. An equal body does not
-        count."""
-        # Comparing objects is cheap. Comparing megabytes of transactions costs as much as the check.
-        return self._bodies.get(block.header) is block.body
-
-    def remove_up_to(self, number: int) -> None:
-        """Forget all headers with this block number or a lower one, and their bodies."""
-        # Several forms of one block arrive: each validator collects the seals of other validators. Only one form is
-        # imported. The other forms would stay with their bodies, and blocks of a megabyte would fill the memory.
-        with self._lock:
-            for header in [header for header in self._bodies if header.number <= number]:
-                del self._bodies[header]
 
 
 class VerifiedHeaderChain:
@@ -120,4 +68,4 @@ class VerifiedHeaderChain:
         self._verifier.check_sealed_header(
             header, self.last, self.last_hash, self._tally.validators, seals_verified=self._verified.has(header)
         )
-        self._verified.add(header)
+        self._verified.record_verified_seals(header)

@@ -13,7 +13,8 @@ from lacnode.evm.budget import ExecutionBudget, ExecutionCancelledError
 
 class SpeculativeExecutions:
     """The executions of blocks that are built or checked now and not decided yet, and the number of imports that wait
-    or run. An import that begins cancels executions. Safe from several threads."""
+    or run. An import that begins cancels all executions but that of its own block, and until it ends none may begin.
+    Safe from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -83,8 +83,14 @@ class Ibft2Transition(GenesisSection):
 
 class QbftTransition(Ibft2Transition):
     """An entry of `config.transitions.qbft`: what changes from `block` on. A key that is None stays as it was, except
-    that a given empty `miningbeneficiary` means the proposer again. `validatorselectionmode` says whether headers or the
-    contract at `validatorcontractaddress` name the validators from then on."""
+    that a given blank `miningbeneficiary` means the proposer again.
+
+    `validatorselectionmode` says who names the validators from then on. `contract` needs `validatorcontractaddress`,
+    also if a contract named them before. `blockheader` needs `validators`. `parameters_by_height` raises
+    BftSectionError if these are missing. Without a mode, `validatorcontractaddress` has no effect.
+    `xemptyblockperiodseconds` is Besu's key for the period of empty blocks, and `emptyblockperiodseconds` GoQuorum's
+    for the same. `epochlength` and `requesttimeoutseconds` are not read from a file: `goquorum` sets them.
+    """
 
     validatorselectionmode: Annotated[Literal["blockheader", "contract"], LOWER_CASE] | None = None
     validatorcontractaddress: OptionalAddress = None

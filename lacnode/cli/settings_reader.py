@@ -67,5 +67,6 @@ class SettingsReader:
 
     @property
     def data_path(self) -> Path:
-        """The directory with the files of the node, `DATA_PATH` if no option names one. It need not exist."""
+        """The directory with the files of the node: the value of `--data-path`, or the constant `DATA_PATH`. It need
+        not exist."""
         return self.path("data-path") or DATA_PATH

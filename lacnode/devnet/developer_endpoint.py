@@ -67,9 +67,10 @@ class DeveloperEndpoint:
         return Response(refusal.status, refusal.body, (JSON,) if refusal.body else (), close=True)
 
     async def answer(self, request: Request) -> Response:
-        """Return the answer to a request. A batch with a method of this endpoint is answered call by call. Errors of
-        methods become JSON-RPC errors.
-        """
+        """Return the answer to a request. A call of a method of this endpoint, with an `id`, is answered here. A batch
+        with such a call is answered one call after the other, and the calls of other methods in it are passed on to the
+        node singly. All else is passed on as it is, also a batch of more than `MAX_BATCH` calls. Errors of methods
+        become JSON-RPC errors."""
         document = self._own_calls(request)
         if isinstance(document, dict):
             return self._json(await self._call(document), request)

@@ -16,7 +16,8 @@ CONFIG_FILE, PUBLIC_KEY_FILE = "manager.toml", f"{KEY_NAME}.pub"
 
 def make_manager_key(directory: Path) -> str:
     """Make a key pair in `directory`, which is made for its owner alone if it is missing. Return the public key in
-    base64. OSError if the directory cannot be made, PrivacyKeyError if the files cannot be written."""
+    base64. OSError if the directory cannot be made. PrivacyKeyError if there is such a file already or the files cannot
+    be written."""
     REAL_DISK.make_directory(directory)
     pair = KeyPair.generate()
     save_key_pair(directory / KEY_NAME, pair)

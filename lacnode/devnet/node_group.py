@@ -43,7 +43,9 @@ class CommonHead:
 
 
 class NodeGroup:
-    """The nodes of the devnet in the directory `root`. Requests of the endpoint wait while the nodes are stopped."""
+    """The nodes of the devnet in the directory `root`: they are told what to do, and their files are copied. It starts
+    and ends no process (`processes` does): a stopped node has closed its files, and its process goes on. Requests of
+    the endpoint wait while nodes are stopped."""
 
     def __init__(self, root: Path) -> None:
         self.pause = RequestPause()
@@ -122,9 +124,14 @@ class NodeGroup:
 
     @asynccontextmanager
     async def stopped(self, nodes: Sequence[DevnetNode]) -> AsyncIterator[None]:
-        """Stop `nodes` and close their files while the `with` block runs, and start them again after it. DevnetError,
-        and the `with` block does not run, if one does not close its files. DevnetError after it if one does not start
-        again. DevnetStateError if another node opens its files at this moment."""
+        """Stop `nodes` while the `with` block runs: they close their files, and their processes go on. Start them again
+        after it, also if the block failed or did not run. Requests of the endpoint wait meanwhile.
+
+        The block does not run, with DevnetError, if one does not close its files, or if a node of the devnet that is
+        not in `nodes` runs by then, or one is paused. It does not run, with DevnetStateError, if a node that is not in
+        `nodes` is opening its files. DevnetError after the block if one does not start again, or if the managers do not
+        meet each other.
+        """
         async with self.pause.hold_requests():
             try:
                 await self.send_to_all(nodes, "stop", {}, STOP_SECONDS)

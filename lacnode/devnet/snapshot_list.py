@@ -39,7 +39,8 @@ class SnapshotList:
         self._delete_unused()
 
     def new_copy_number(self) -> int:
-        """Return the number of a new copy. Nothing is made on the disk."""
+        """Return the number of a new copy, higher than those that this object returned and those on the disk. Nothing
+        is made on the disk: until the caller does, a later `SnapshotList` may return the number again."""
         self._last_copy += 1
         return self._last_copy
 

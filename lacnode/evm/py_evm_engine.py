@@ -29,7 +29,7 @@ from lacnode.evm.py_evm_block import (
     run_valid_transaction,
 )
 from lacnode.evm.py_evm_call_rules import checked_call
-from lacnode.evm.py_evm_halts import describe_failure, explain_halt
+from lacnode.evm.py_evm_halts import failure_in_besu_words, halt_name_with_cause
 from lacnode.evm.py_evm_limits import limit_call_memory_and_logs
 from lacnode.evm.py_evm_overrides import apply_overrides
 from lacnode.evm.py_evm_reads import EnvironmentReadDetector
@@ -180,8 +180,8 @@ class PyEvmEngine:
             output=bytes(computation.output),
             gas_used=used,
             gas_before_refund=before_refund,
-            halt=describe_failure(computation),
-            explanation=explain_halt(computation, fork),
+            halt=failure_in_besu_words(computation),
+            explanation=halt_name_with_cause(computation, fork),
             touched=accounts.warm_entries(),
             accounts=accounts.accessed_addresses(),
             read_block=reads.happened,

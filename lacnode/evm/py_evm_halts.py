@@ -27,7 +27,7 @@ _DESCRIPTIONS: dict[type[Exception], str] = {
 """Besu's `ExceptionalHaltReason` for py-evm's errors."""
 
 
-def describe_failure(computation: Any) -> str | None:
+def failure_in_besu_words(computation: Any) -> str | None:
     """Return why `computation` failed: `REVERTED` after REVERT, or Besu's description of the error that stopped it, such
     as `Out of gas`. None on success only."""
     if computation.is_success:
@@ -40,9 +40,10 @@ def describe_failure(computation: Any) -> str | None:
     return _DESCRIPTIONS.get(error, error.__name__)
 
 
-def explain_halt(computation: Any, fork: Fork) -> str | None:
-    """Return py-evm's name of the error that stopped `computation` on a network at `fork`, such as `OutOfGas`, with its
-    probable cause if there is one. None on success and after REVERT."""
+def halt_name_with_cause(computation: Any, fork: Fork) -> str | None:
+    """Return, for the `data` of an error, py-evm's name of the error that stopped `computation` on a network at `fork`,
+    such as `OutOfGas`, with its probable cause if there is one. None on success and after REVERT. Besu's words for it
+    are those of `failure_in_besu_words`."""
     if computation.is_success or revert_reason(computation) is not None:
         return None
     error = corrected_error_class(computation.error)
@@ -52,8 +53,8 @@ def explain_halt(computation: Any, fork: Fork) -> str | None:
 
 
 def corrected_error_class(error: Exception) -> type[Exception]:
-    """Return the class of py-evm's `error`, except that a jump into the data of a PUSH is InvalidJumpDestination:
-    py-evm calls it an invalid instruction, as no other client does."""
+    """Return the class of py-evm's `error`. The one exception is a jump into the data of a PUSH: py-evm alone calls it
+    an invalid instruction, so the result is InvalidJumpDestination, which other clients say."""
     if str(error) == _JUMP_INTO_DATA:
         return exceptions.InvalidJumpDestination
     return type(error)

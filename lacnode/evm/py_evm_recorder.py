@@ -210,7 +210,8 @@ class TraceRecorder:
     # -- steps ---------------------------------------------------------------------------------------------------
 
     def begin_step(self, computation: Any, opcode: int, is_virtual: bool) -> None:
-        """Begin a step of the current call. `is_virtual`: the STOP after the end, which is not in the code."""
+        """Begin a step of the current call, with the instruction `opcode`. `is_virtual`: the STOP after the end of the
+        code, which is recorded like the others and marked. TraceTooLargeError if the allowance is used up."""
         frame = self._frames[-1]
         program_counter = computation.code.program_counter
         step = TracedStep(

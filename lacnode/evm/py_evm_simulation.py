@@ -16,7 +16,7 @@ from lacnode.evm.py_evm_block import (
     run_valid_transaction,
 )
 from lacnode.evm.py_evm_call_rules import checked_call
-from lacnode.evm.py_evm_halts import describe_failure, explain_halt
+from lacnode.evm.py_evm_halts import failure_in_besu_words, halt_name_with_cause
 from lacnode.evm.py_evm_limits import MAX_CALL_MEMORY_BYTES, limit_total_memory_and_logs
 from lacnode.evm.py_evm_overrides import apply_overrides
 from lacnode.evm.py_evm_recorder import TraceRecorder
@@ -109,8 +109,8 @@ class SimulatedBlock(PyEvmBlock):
             is_reverted=revert_reason(computation) is not None,
             output=bytes(computation.output),
             gas_used=used,
-            halt=describe_failure(computation),
-            explanation=explain_halt(computation, self._fork),
+            halt=failure_in_besu_words(computation),
+            explanation=halt_name_with_cause(computation, self._fork),
             logs=receipt.logs if root is None else logs_with_transfers(root),
         )
 

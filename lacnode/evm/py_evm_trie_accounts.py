@@ -128,11 +128,11 @@ class TrieAccounts:
         return frozenset(self._accounts)
 
     def make_state_root(self, budget: ExecutionBudget = UNLIMITED) -> bytes:
-        """Write the changes to the tries in memory. Return the new root (32 bytes). The caller stores the nodes, which
-        are in `nodes`.
+        """Write the changes to tries in memory. Return the new root (32 bytes). The caller stores the nodes, which are
+        in `nodes`.
 
-        Raises ExecutionInterruptedError if `budget` is used up or cancelled. The accounts are of no use then.
-        MissingNodeError if a node of the old state is missing.
+        Raises ExecutionInterruptedError if `budget` is used up or cancelled, and MissingNodeError if a node of the old
+        state is missing. Do not use the accounts after either.
         """
         # Storage comes before accounts: an account's encoding has the root of its storage.
         for address in self._changed_slots.keys() | self._cleared:

@@ -29,8 +29,8 @@ class QueryRefusedError(Exception):
 
 
 def refusal_error(message: str, classification: str = ABORTED) -> QueryRefusedError:
-    """Return a refusal with one error, which names no place in the query. `classification` is the word of Besu's
-    library for its kind. It is not raised here."""
+    """Return a refusal with one error, which has neither `locations` nor a `path`. `classification` is the kind of the
+    error, in a word of Besu's GraphQL library. It is not raised here."""
     return QueryRefusedError([{"message": message, "extensions": {"classification": classification}}])
 
 

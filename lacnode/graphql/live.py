@@ -27,8 +27,8 @@ class LiveFacts:
     """The gathered facts. A fact that the query does not name has its default.
 
     Prices are in wei. `syncing` are three block numbers of a synchronisation: the head when it began, the head now, and
-    the highest one that a peer claims. It is None if the node is not syncing. `pending` are transactions of the pool,
-    which has `pending_count` in all.
+    the highest one that the followed peer claims. It is None if the node is not syncing. `pending` are transactions of
+    the pool, which has `pending_count` in all.
     """
 
     gas_price: int = 0

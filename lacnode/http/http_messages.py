@@ -30,8 +30,8 @@ class Request:
     is_plain: bool = False
 
     def take_body(self) -> bytes:
-        """Return the body, and leave this request with an empty one. The connection keeps the request until it is
-        answered. So the memory of a long body would not be free before."""
+        """Return the body, and leave this request with an empty one: a second call returns nothing. The connection
+        holds the request until it is answered, and would hold a long body in memory as long."""
         body = self.body
         object.__setattr__(self, "body", b"")
         return body

@@ -70,8 +70,8 @@ class ReceiverRequest:
 
 async def send_request(address: ReceiverAddress, request: ReceiverRequest, seconds: float) -> bytes:
     """Send `request` on a connection of its own. Return the beginning of the body of the answer, at most
-    `max_answer_bytes`. ReceiverError if there is no answer within `seconds`, if it is not HTTP, or if its status is not
-    from 200 to 299."""
+    `request.max_answer_bytes`. The rest is not read, without an error. ReceiverError if the connection cannot be made
+    or breaks, if there is no answer within `seconds`, if it is not HTTP, or if its status is not from 200 to 299."""
     try:
         head, body = await within_seconds(seconds, lambda: _exchange(address, request))
     except h11.ProtocolError as error:

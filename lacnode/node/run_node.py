@@ -255,7 +255,7 @@ async def serve_node(node: Node, *, task_status: trio.TaskStatus[None] = trio.TA
 
 
 async def stop_on_signal(scope: trio.CancelScope) -> None:
-    """Wait for a signal that ends the process, cancel `scope` and return."""
+    """Wait for one of `stop_signals`, cancel `scope` and return."""
     with trio.open_signal_receiver(*stop_signals()) as signals:
         async for number in signals:
             log.info("stopping", signal=signal.Signals(number).name)

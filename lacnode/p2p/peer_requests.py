@@ -73,8 +73,7 @@ class PeerReputation:
 
 class PendingRequest:
     """One request: the code of its answer, and the request id that it is sent with. `answered` is set once `value` is
-    the answer, or once `failed` is True because the peer has left.
-    """
+    the answer, or once `failed` is True because the peer has left. A request that times out is not marked here."""
 
     def __init__(self, answer_code: int, id_: int) -> None:
         self.answer_code = answer_code

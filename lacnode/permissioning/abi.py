@@ -95,9 +95,9 @@ def decode_connection_answer(output: bytes) -> bool:
 
 
 def encode_node_call(enode: Enode) -> bytes:
-    """Encode the question of interface 2: is this node permitted? Return the call data.
+    """Encode the question of interface 2 of the node contract: is this node permitted? Return the call data.
 
-    The host has the form that it has in an enode URL, as in Besu's `EnodeURLImpl.getHost`. It may be a name.
+    The host is a name or an address, an IPv6 address in brackets, as in an enode URL (Besu's `EnodeURLImpl.getHost`).
     """
     arguments = encode(["string", "string", "uint16"], [enode.id.hex(), url_host(enode.host), enode.tcp])
     return CONNECTION_ALLOWED_V2 + arguments

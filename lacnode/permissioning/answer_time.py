@@ -42,7 +42,8 @@ class TimedQuestion:
     has_timed_out: bool = False
 
     def record_timeout(self) -> None:
-        """Record that the contract did not answer within the time limit. Nothing is stopped here."""
+        """Record that the contract did not answer within the limit. After it, `AnswerTimeLimit` gives questions to this
+        contract less time, and for a moment none. The call itself is not cancelled here."""
         self.has_timed_out = True
 
 

@@ -77,8 +77,9 @@ class RefusalExplainer:
         """Return a copy of `refusal` with the reasons of the rules contract about the two nodes. Its `source` is then
         the rules contract.
 
-        The contract is asked on the state after the block of `header`. If the ingress has no rules contract, the copy
-        says so. `refusal` itself if the contract was slow lately.
+        The contract is asked on the state after the block of `header`. `refusal` itself if no reason is found, if no
+        question is answered in time, or if the contract was slow lately. If the ingress has no rules contract, the copy
+        has its `reason` lengthened by that, and the `source` of `refusal`.
         """
         return self._within_time(
             lambda questions: questions.explain_connection(refusal, source, destination, header), refusal
@@ -90,8 +91,9 @@ class RefusalExplainer:
         """Return a copy of `refusal` with the reasons of the rules contract about the sender (20 bytes), the target,
         the price and the gas. Its `source` is then the rules contract.
 
-        The contract is asked on the state after the block of `header`. `refusal` itself if no reason is found, or if
-        the contract was slow lately. If the ingress has no rules contract, the copy says so.
+        The contract is asked on the state after the block of `header`. `refusal` itself if no reason is found, if no
+        question is answered in time, or if the contract was slow lately. If the ingress has no rules contract, the copy
+        has its `reason` lengthened by that, and the `source` of `refusal`.
         """
         return self._within_time(
             lambda questions: questions.explain_transaction(refusal, transaction, sender, header), refusal

@@ -62,7 +62,8 @@ class NetworkView(Protocol):
 
 
 class SyncView(Protocol):
-    """The block numbers of a synchronisation under way, for `eth_syncing`. They change while it goes on."""
+    """The block numbers of a synchronisation under way, for `eth_syncing`. They change while it goes on. Outside a
+    synchronisation there is no such object (None)."""
 
     @property
     def starting_block(self) -> int:
@@ -74,8 +75,8 @@ class SyncView(Protocol):
 
     @property
     def highest_block(self) -> int:
-        """The highest block number that is claimed by a peer whose headers were verified so far. The claim itself may
-        be wrong."""
+        """The highest block number that the followed peer claims, the one whose headers were verified last. At least
+        the head. The claim may be wrong."""
 
 
 class PermissionView(Protocol):

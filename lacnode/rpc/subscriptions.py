@@ -42,9 +42,9 @@ class Membership(Protocol):
     """The membership of a tenant in a privacy group. It can be a key of a dictionary: the memberships of one tenant in one
     group are equal."""
 
-    def holds_after(self, number: int) -> bool:
-        """Return True if the tenant is a member after block `number`, False also if the members cannot be found out. It
-        may ask the group's contract."""
+    def is_member_after(self, number: int) -> bool:
+        """Return True if the tenant is a member after block `number`: it may have the logs of that block then. False
+        also if the members cannot be found out. It may ask the group's contract."""
         ...
 
 
@@ -216,7 +216,7 @@ class Subscriptions:
                 membership = subscription.membership
                 if logs and membership is not None:
                     if membership not in holds:
-                        holds[membership] = membership.holds_after(number)
+                        holds[membership] = membership.is_member_after(number)
                     if not holds[membership]:
                         continue
                 for found in logs:

@@ -21,8 +21,10 @@ class PairedDatabase(Database, Protocol):
     """A database that can store values with every commit (`LmdbDatabase`)."""
 
     def add_commit_values(self, table: str, values: Callable[[], Mapping[bytes, bytes]]) -> None:
-        """Store the current result of `values`, a mapping of keys to values, in `table` with each commit to the disk.
-        `values` is called in any thread. It replaces an earlier function for `table`."""
+        """From now on call `values` with each commit to the disk, and store its result, a mapping of keys to values, in
+        `table` in the same commit. Keys that a later result does not have stay. Nothing is stored now. `values` is
+        called in the thread that commits, and must not write to this database. It replaces an earlier function for
+        `table`."""
         ...
 
 

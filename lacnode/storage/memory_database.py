@@ -87,7 +87,8 @@ class MemoryDatabase:
         """Do nothing: values in memory have no checksums."""
 
     def close(self) -> None:
-        """Let later reads and writes raise StorageError. Open snapshots stay valid. Closing twice is harmless."""
+        """From now on reads and writes raise StorageError. Open snapshots stay valid, and an open batch can still
+        commit. Closing twice is harmless."""
         self._closed = True
 
     def _enter(self) -> tuple[Layer, ...]:

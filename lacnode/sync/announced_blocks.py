@@ -111,7 +111,8 @@ class AnnouncedBlocks:
 
     def long_block_dropped(self, peer: Peer) -> None:
         """Record that a block that `peer` announced was dropped, because it was too long to keep without a request. Its
-        number is unknown: the peer counts as having the next block. The synchronizer is woken, which may request it."""
+        number is unknown: the peer counts as having the block after this node's head, unless it counts as having a
+        later one. The synchronizer is woken, which may request the block."""
         # The number of the block is unknown. The peer has at least the next one, if the block was news.
         peer.head.raise_to(self._chain.head.header.number + 1)
         self._synchronizer.wake()

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class SyncStatus:
-    """Block numbers: where this synchronisation started, the head now, and the highest known block."""
+    """Block numbers: where this synchronisation started, the head now, and the highest one that the followed peer
+    claims."""
 
     starting_block: int
     current_block: int

@@ -12,7 +12,8 @@ from typing import cast
 from lacnode.chain.block_errors import BlockRefusedError, UnknownParentError
 from lacnode.chain.block_verifier import BlockVerifier
 from lacnode.chain.head import Head
-from lacnode.chain.header_chain import VerifiedHeaderChain, VerifiedHeaders
+from lacnode.chain.header_chain import VerifiedHeaderChain
+from lacnode.chain.verified_headers import VerifiedHeaders
 from lacnode.chainspec.genesis import parse_genesis
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.bft.vote_tally import VoteTally

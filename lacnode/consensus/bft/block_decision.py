@@ -22,10 +22,11 @@ class BlockDecision:
         """Rounds and digests of blocks that could not be imported. The seals of another round make another block."""
 
     def commit_or_import(self, round_: Round) -> list[Effect]:
-        """Return the effects that follow from the counted messages of `round_`. If a quorum has prepared its block, the
-        block is recorded and a commit is signed. If a quorum has committed the block, it is imported, unless an import
-        is under way. Each of the two happens at most once in a round. The list is empty if there is nothing new.
-        """
+        """Return the effects that follow from the counted messages of `round_`. If a quorum has prepared its block,
+        this becomes `prepared`, and the effects record it in the journal and then sign a commit. If a quorum has
+        committed the block, it becomes `importing`, and the effect imports it. That waits while another import is under
+        way: the next call after its failure returns the effect. Each of the two happens at most once in a round. The
+        list is empty if there is nothing new."""
         effects: list[Effect] = []
         if round_.is_prepared and (self.prepared is None or self.prepared.round < round_.number):
             self.prepared = round_.prepared_block

@@ -21,7 +21,7 @@ from lacnode.consensus.bft.effects import (
     WriteLogLine,
 )
 from lacnode.consensus.bft.events import Event, HeadChanged, MessageReceived, PayloadSigned
-from lacnode.consensus.bft.false_copies import FalseCopies, drop_false_copy
+from lacnode.consensus.bft.false_copies import FalseCopies, effects_of_false_copy
 from lacnode.consensus.bft.first_copies import FirstCopies
 from lacnode.consensus.bft.height_manager import HeightManager
 from lacnode.consensus.bft.journal import Journal
@@ -311,7 +311,7 @@ class BftController:
             return _refuse_malformed(event, error, is_senders=author == event.sender)
         except FalseCopyError as mismatch:
             self._false_copies.count_false_copy(event.sender, author)
-            return drop_false_copy(event, author, mismatch)
+            return effects_of_false_copy(event, author, mismatch)
         self._watch_clock(message, now_ms)
         # Not relayed: seals may have megabytes, and Besu since 25.11 refuses a high s. It must not keep back the true one.
         note = self._first_copies.record_altered

@@ -45,9 +45,10 @@ class FalseCopies:
         return has_unsigned_parts and author != sender and self._of_peers[sender, author] >= MAX_FALSE_COPIES
 
 
-def drop_false_copy(event: MessageReceived, author: bytes, mismatch: FalseCopyError) -> list[Effect]:
+def effects_of_false_copy(event: MessageReceived, author: bytes, mismatch: FalseCopyError) -> list[Effect]:
     """Return the effects of a message that does not have the block that its author signed for: a log line, and blame if
-    the author itself delivered the message. The author may still deliver the true one.
+    the author itself delivered the message. Another peer that delivered it is not blamed: Besu relays before it
+    compares. The author may still deliver the true one.
 
     The message is not relayed: validators that got it from this node would take this node for the forger. `author` has
     20 bytes.

@@ -19,7 +19,8 @@ reaches the bound is still sent."""
 
 
 class MessagesOfOthers:
-    """The messages of others in `round_`. `codec` is that of the protocol of this height."""
+    """The messages of others in `round_`, kept to be sent to a validator that connects. `codec` is that of the protocol
+    of this height."""
 
     def __init__(self, codec: MessageCodec, round_: Round) -> None:
         self._codec = codec
@@ -27,8 +28,9 @@ class MessagesOfOthers:
         self._proposal: Proposal | None = None
         self._sent_to: set[bytes] = set()
 
-    def record_proposal(self, proposal: Proposal) -> None:
-        """Record the accepted proposal of the round, of this validator or another one."""
+    def keep_proposal_for_sending(self, proposal: Proposal) -> None:
+        """Keep `proposal`, the accepted one of the round, for `send_to`, which sends it to validators that connect. One
+        of this node may be given too: `send_to` leaves it out."""
         self._proposal = proposal
 
     def allow_sending_again(self) -> None:

@@ -63,7 +63,9 @@ class ProtocolSchedule:
         return extra if vote is extra.vote else replace(extra, vote=vote)
 
     def creator(self, header: BlockHeader) -> bytes:
-        """The address (20 bytes) of the validator that created a block. Raises RlpError if the header does not say it."""
+        """The address (20 bytes) of the validator that created a block: the coinbase, and in IBFT 1 the signer of the
+        proposer seal. A validator that proposed a prepared block of another one again does not count. Raises RlpError
+        if the header does not say it."""
         return self.protocol_at(header.number).headers.creator(header)
 
     def execution_header(self, header: BlockHeader) -> BlockHeader:

@@ -92,7 +92,7 @@ class RoundManager:
         one, and votes that came before the proposal are counted.
         """
         digest = proposal.signed.payload.digest
-        self._messages_of_others.record_proposal(proposal)
+        self._messages_of_others.keep_proposal_for_sending(proposal)
         self.round.accept_proposal(proposal.block, digest, proposal.signed)
         # Where the proposal counts as the proposer's prepare, the others refuse a prepare of the proposer.
         prepare: list[Effect] = [SignPayload(PreparePayload(self.round.id, digest))] if self._prepares else []

@@ -56,7 +56,8 @@ class QbftCodec:
         return payloads.signature_hash(payload)
 
     def stored_certificate_fields(self, certificate: PreparedCertificate) -> RlpValue:
-        """The RLP items of a certificate, for the journal: round, digest, and the encoded list of signed prepares."""
+        """The RLP items of a certificate, for the journal: round, digest (32 bytes), and a byte string that is the RLP
+        of the list of signed prepares."""
         prepares = messages.encode_signed_list(certificate.prepares)
         return [rlp.encode_scalar(certificate.round), certificate.digest, prepares]
 
@@ -69,7 +70,8 @@ class QbftCodec:
         return PreparedCertificate(round_, digest, payloads.decode_prepares(proof, allow_any_author))
 
     def stored_justification_fields(self, justification: Justification) -> RlpValue:
-        """The RLP item of a justification, for the journal: the encoded lists of signed round changes and prepares."""
+        """The RLP item of a justification, for the journal: a byte string that is the RLP of the lists of signed round
+        changes and prepares."""
         return messages.encode_justification(justification)
 
     def decode_stored_justification(self, item: RlpItem) -> Justification:

@@ -16,7 +16,7 @@ from lacnode.rpc.errors import invalid_params, range_too_large
 @dataclass(frozen=True, slots=True)
 class SyncState:
     """The block numbers of a synchronisation under way: the head when it began, the head now, and the highest one that
-    a peer has claimed."""
+    the followed peer claims."""
 
     startingBlock: int
     currentBlock: int
@@ -46,8 +46,9 @@ class Pending:
         return GraphQlAccount(self._context, address, self._context.chain.head.header)
 
     def call(self, data: CallData) -> CallOutcome:
-        """Execute the call `data` on the state after the head, and return its outcome (`call.call`). Nothing is stored.
-        It raises the errors of `call.call`: RpcError, CallTimeoutError, MissingNodeError."""
+        """Execute the call `data` on the state after the head, and return its outcome, which may be a failure
+        (`call.call`). Nothing is stored. It raises the errors of `call.call`: RpcError, CallTimeoutError,
+        MissingNodeError."""
         return call(self._context, self._context.chain.head.header, data)
 
     def estimateGas(self, data: CallData) -> int:

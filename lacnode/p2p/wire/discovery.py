@@ -166,10 +166,10 @@ class Discovery:
             self._bonds.begin_attempt(enode, MAX_ATTEMPTS_BY_PING)
 
     def handle_datagram(self, data: bytes, source: Address, now: float) -> list[Action]:
-        """Return the actions for a datagram from `source` (IP literal, UDP port) at `now` (Unix seconds). A datagram
-        that is no packet, or that this node did not expect, is dropped without an answer and counted in `dropped`. Not
-        counted are a Ping of a node that is not permitted, which gets no answer, and an ENRRequest that comes before
-        the proof of its sender, which is answered after the proof."""
+        """Return the actions for a datagram from `source` (IP literal, UDP port) at `now` (Unix seconds). One that is
+        no packet, or that this node did not expect, is dropped without an answer and counted in `dropped`. A Ping of a
+        node that is not permitted gets no answer, and an ENRRequest before the proof of its sender is answered after
+        it: they are not counted. An expired Ping gets no Pong, but its sender may be asked for a proof."""
         try:
             packet = decode_packet(data)
         except DiscoveryError:

@@ -33,15 +33,15 @@ class PermittedNetwork:
         self._policy = policy
         self._logged_hosts: set[str] = set()
 
-    async def connect(self, host: str, port: int, seconds: float) -> trio.SocketStream:
+    async def connect(self, host: str, port: int, seconds_per_address: float) -> trio.SocketStream:
         """Return a TCP connection to `host` (a name or an address) at the first of its permitted addresses that
-        answers. Each address has `seconds` to answer. The look-up of a name has no time limit here. OSError if no
-        address may be called or none answers."""
+        answers. Each address has `seconds_per_address` to answer. The look-up of a name has no time limit here. OSError
+        if no address may be called or none answers."""
         failure: Exception = OSError("none of its addresses may be called")
         # The connection goes to the address, not to the name. A second look-up of the name may give another address.
         for address in await self._permitted_addresses(host, port):
             try:
-                with trio.fail_after(seconds):
+                with trio.fail_after(seconds_per_address):
                     return await trio.open_tcp_stream(address, port)
             except (OSError, trio.TooSlowError) as error:
                 # The next address may answer: a name can have an IPv6 address that is not reachable from here.

@@ -521,8 +521,8 @@ class PrivateNodeStore:
         self._database = database
 
     def get(self, key: bytes) -> bytes | None:
-        """Return the trie node or the code with the hash `key` (32 bytes). None if it is absent. StorageError if it
-        cannot be read."""
+        """Return the trie node or the code with the hash `key` (32 bytes), as of the last commit: a batch that is open
+        is not seen. None if it is absent. StorageError if it cannot be read."""
         with self._database.read() as snapshot:
             return snapshot.get(STATE, key)
 

@@ -304,8 +304,9 @@ class PrivateProcessor:
         return waiting
 
     def create_executor(self, number: int, index: int = 0) -> PrivateBlockExecutor:
-        """Return an executor in memory that begins with the private states before block `number`. Its first marker is
-        at `index` of that block, or later."""
+        """Return an executor in memory. Each group begins with its private state before block `number`, also if `index`
+        is not 0: set another one by `begin_group_at_root` after earlier markers in the block. The first marker to
+        execute is at `index`. Results stored for this place or later ones do not count as earlier executions."""
         context = self._context
         return PrivateBlockExecutor(
             context.history,
@@ -320,8 +321,7 @@ class PrivateProcessor:
         )
 
     def root_at(self, group_id: bytes, number: int) -> bytes:
-        """Return the state root of a group (32 bytes each) after block `number`, that of the empty trie if it has no
-        state."""
+        """Return a group's state root (32 bytes each) after block `number`, the empty trie's if it has no state."""
         with self._context.database.read() as snapshot:
             return PrivateStoreReader(snapshot).root_at(group_id, number)
 

@@ -18,7 +18,7 @@ class TenantMembership:
     tenant: bytes
     memberships: GroupMembership = field(compare=False, repr=False)
 
-    def holds_after(self, number: int) -> bool:
+    def is_member_after(self, number: int) -> bool:
         """Return True if the tenant is a member of the group after block `number`. False if nothing names the members, or
         if the group's contract does not answer in time. Contracts that are slow again and again have less time."""
         try:

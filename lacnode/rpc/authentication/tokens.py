@@ -33,8 +33,8 @@ class TokenChecker(Protocol):
     no file of users is read. Safe to use from several threads."""
 
     def find_user(self, token: str) -> User | None:
-        """Return the user of a token (the text after `Bearer`). None if it is no token, is forged, has expired, or
-        names no time at which it expires (`exp`)."""
+        """Return the user of a token (the text after `Bearer`). None if the token is forged, has expired, is not valid
+        yet, names no time at which it expires (`exp`), or is no token."""
 
 
 class OwnTokens:
@@ -61,7 +61,7 @@ class OwnTokens:
 
     def find_user(self, token: str) -> User | None:
         """Return the user of a token that this node issued since its start. None if the token is forged, has expired,
-        or is no token."""
+        is not valid yet, or is no token."""
         # Without a key no token was given, so every token is forged. A key that is made now could not check it.
         with self._lock:
             key = self._key
@@ -84,8 +84,8 @@ class ForeignTokens:
         self._key = _foreign_key(file, algorithm)
 
     def find_user(self, token: str) -> User | None:
-        """Return the user of a token of the other issuer. None if the token is forged, has expired, names no time at
-        which it expires (`exp`), or is no token."""
+        """Return the user of a token of the other issuer. None if the token is forged, has expired, is not valid yet,
+        names no time at which it expires (`exp`), or is no token."""
         return _checked(token, self._key, self._algorithm)
 
 

@@ -143,7 +143,8 @@ def block_receipts(reading: ReadContext, params: Params) -> object:
 
 def eth_syncing(services: RpcServices, params: Params) -> object:
     """Return False if the node is not syncing, else an object with the numbers of three blocks as 0x quantities: the
-    head when the synchronisation began, the head now, and the highest block that a peer claims."""
+    head when the synchronisation began, the head now, and the highest block that the followed peer claims, whose
+    headers were verified last. Its claim may be wrong. Claims of other peers do not count."""
     status = services.status.synchronisation()
     if status is None:
         return False

@@ -106,9 +106,9 @@ def _members(divergences: Sequence[Divergence]) -> list[str]:
 
 
 def lac_comparePrivacyGroup(services: RpcServices, params: Params) -> object:
-    """Compare another member's state root of a group after a block with this node's. Return True if they are equal. A
-    difference marks the group as diverged, and agreement ends that. `params` are the group's id in base64, the block
-    (number or tag) and the root in hexadecimal.
+    """Compare the state root of a group after a block, as the caller got it from another member, with this node's. No
+    member is asked. Return True if they are equal. A difference marks the group as diverged, and agreement ends that.
+    `params` are the group's id in base64, the block (number or tag) and the root in hexadecimal.
 
     RpcError if privacy is off, a parameter does not fit, or the caller is no member of the group.
     """

@@ -81,8 +81,9 @@ def priv_createPrivacyGroup(services: RpcServices, params: Params) -> object:
 
 
 def priv_deletePrivacyGroup(services: RpcServices, params: Params) -> object:
-    """Delete a group in the transaction manager and return its id in base64. `params` is the id in base64. RpcError if
-    the id is malformed, privacy is off, the caller is no member, or on any failure of the manager."""
+    """Delete a group in the transaction manager, also at the other members. Return its id in base64. The one parameter
+    is the id in base64. RpcError if the id is malformed, privacy is off, the caller is no member, or on any failure of
+    the manager, also for an unknown group."""
     controller = privacy_controller(services)
     wanted = parse_group_id(required(params, 0, "privacyGroupId"))
     try:

@@ -108,9 +108,10 @@ def _traces_of(reading: ReadContext, transaction_hash: bytes) -> list[Json]:
 
 @with_trace_errors
 def trace_get(reading: ReadContext, params: Params) -> object:
-    """Return the flat trace at a trace address of a transaction, None if there is none. `params` are the transaction's
-    hash and an array of hexadecimal numbers. RpcError for another number of parameters, if one does not fit, if the
-    traces are too large, or if the state is not kept. CallTimeoutError if it takes too long."""
+    """Return the flat trace at a trace address of a transaction. None if no block has the transaction, or if it has no
+    trace there. `params` are the transaction's hash and an array of hexadecimal numbers. RpcError for another number of
+    parameters, if a parameter does not fit, if the traces are too large, or if the state is not kept. CallTimeoutError
+    if it takes too long."""
     if len(params) != 2:
         raise RpcError(INVALID_PARAMS, INVALID_COUNT)
     transaction_hash = parse_hash32(required(params, 0, "transaction hash"), "transaction hash")

@@ -36,7 +36,7 @@ HASH_CHARACTERS = 10
 
 class TraceFiles:
     """Writes files of the block with `block_hash` (32 bytes) into `directory`, which is made if it is missing. One
-    object is for one call. `check` raises when the call has no more time."""
+    object is for one call. `check` raises an RpcError when the call has no more time."""
 
     def __init__(self, directory: Path, block_hash: bytes, check: Callable[[], None]) -> None:
         self._directory = directory
@@ -46,10 +46,13 @@ class TraceFiles:
         self._unchecked_bytes = 0
 
     def write(self, index: int, traced: TracedTransaction, seconds: float) -> str:
-        """Write the steps of the transaction at `index`, which took `seconds`, to a new file. Return its path.
+        """Write the steps of the transaction at `index` to a new file, with `seconds`, the time that it took, in the
+        last line. Return its path.
 
-        RpcError if there are too many files, the files become too large, or the disk is nearly full or refuses them.
-        The error of `check` if the time is over. The file is removed after an RpcError or an error of the disk.
+        RpcError if the directory has too many files or bytes, the files of this call become too large, the disk is
+        nearly full or refuses them, or another call has a file of this name. The error of the constructor's `check`, an
+        RpcError too, if the time is over. After each of these errors the new file is removed. Files of other calls, and
+        of earlier calls of `write`, stay.
         """
         hash_ = to_hex(traced.hash or b"")[:HASH_CHARACTERS]
         path = self._directory / f"block_{self._block}-{index}-{hash_}-{time.time_ns() // 1_000_000}"
@@ -59,12 +62,7 @@ class TraceFiles:
             self._check_disk()
             self._write(path, traced, seconds)
         except OSError as error:
-            path.unlink(missing_ok=True)
             raise RpcError(SERVER_ERROR, "Trace file cannot be written", str(error)) from None
-        except RpcError:
-            # Half a file would look like the trace of a shorter transaction.
-            path.unlink(missing_ok=True)
-            raise
         return str(path)
 
     def _check_directory(self) -> None:
@@ -85,12 +83,19 @@ class TraceFiles:
             raise RpcError(SERVER_ERROR, "Trace file cannot be written", "the disk is nearly full")
 
     def _write(self, path: Path, traced: TracedTransaction, seconds: float) -> None:
-        with path.open("xb") as file:
-            for step in traced.steps:
-                if not step.is_virtual:
-                    file.write(self._counted(step_line(step)))
-            summary = {"output": traced.output.hex(), "gasUsed": hex(traced.gas_used), "time": int(seconds * 1e9)}
-            file.write(self._counted(summary))
+        # If the file exists, another call made it in the same millisecond. It is not removed: it may be whole.
+        file = path.open("xb")
+        try:
+            with file:
+                for step in traced.steps:
+                    if not step.is_virtual:
+                        file.write(self._counted(step_line(step)))
+                summary = {"output": traced.output.hex(), "gasUsed": hex(traced.gas_used), "time": int(seconds * 1e9)}
+                file.write(self._counted(summary))
+        except (OSError, RpcError):
+            # Half a file would look like the trace of a shorter transaction.
+            path.unlink(missing_ok=True)
+            raise
 
     def _counted(self, line: dict[str, object]) -> bytes:
         self._check()

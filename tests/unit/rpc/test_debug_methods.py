@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -274,6 +275,20 @@ class TestFiles:
         block = to_hex(limited.chain.hash_at(1) or b"")
         assert limited.fails("debug_standardTraceBlockToFile", block) == (-32000, "Trace file cannot be written")
         assert list(tmp_path.iterdir()) == []
+
+    def test_a_call_in_the_same_millisecond_leaves_the_file_of_the_earlier_one(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        limited = node(api=ApiSettings(trace_directory=tmp_path))
+        limited.send(signed(to=STORER_ADDRESS))
+        limited.grow()
+        block = to_hex(limited.chain.hash_at(1) or b"")
+        monkeypatch.setattr(time, "time_ns", lambda: 10**18)
+        paths = limited.call("debug_standardTraceBlockToFile", block)
+        assert isinstance(paths, list)
+        earlier = Path(paths[0]).read_bytes()
+        assert limited.fails("debug_standardTraceBlockToFile", block) == (-32000, "Trace file cannot be written")
+        assert Path(paths[0]).read_bytes() == earlier
 
 
 class TestNode:

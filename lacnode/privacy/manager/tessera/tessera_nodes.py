@@ -42,18 +42,20 @@ MAX_KEYS_EACH = 256
 
 
 class TesseraNodes:
-    """The Tesseras that the operator has named: their keys, and the delivery to them. `urls` are the `serverAddress`
-    values of their configurations.
+    """The Tesseras that the operator has named: their keys, and the delivery to them. `tessera_urls` are the
+    `serverAddress` values of their configurations.
 
-    `own` returns the URL that they are told, None until it is known. Safe to use from several threads. Calls to them
-    block, so the event loop must not make them.
+    `own_url` returns the URL that they are told, None until it is known. Safe to use from several threads. Calls to
+    them block, so the event loop must not make them.
     """
 
-    def __init__(self, keys: KeyRing, urls: Sequence[str], caller: PeerCaller, own: Callable[[], str | None]) -> None:
+    def __init__(
+        self, keys: KeyRing, tessera_urls: Sequence[str], caller: PeerCaller, own_url: Callable[[], str | None]
+    ) -> None:
         self._keys = keys
-        self._urls = tuple(urls)
+        self._urls = tuple(tessera_urls)
         self._caller = caller
-        self._own_url = own
+        self._own_url = own_url
         self._lock = threading.Lock()
         self._key_urls: dict[bytes, str] = {}
         self._silent: set[str] = set()

@@ -58,7 +58,8 @@ class KnownMembers:
             self._drop_groups()
 
     def remove(self, group_id: bytes) -> None:
-        """Remove what is known of the members of the group `group_id` (32 bytes). No effect if nothing is known."""
+        """Forget the members of the group `group_id` (32 bytes), which are in memory alone. No effect if none are
+        known."""
         known = self._groups.pop(group_id, None)
         if known is not None:
             self._members_bytes -= _size(known[1])

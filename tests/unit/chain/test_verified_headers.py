@@ -1,8 +1,8 @@
-"""Headers that are verified before their import, and how long they are kept."""
+"""Headers whose seals were verified before their import, and how long they are kept."""
 
 from dataclasses import replace
 
-from lacnode.chain.header_chain import VerifiedHeaders
+from lacnode.chain.verified_headers import VerifiedHeaders
 from lacnode.chainspec.genesis import parse_genesis
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.header import BlockHeader
@@ -19,7 +19,7 @@ class TestVerifiedHeaders:
     def test_a_header_is_kept_with_its_body_until_its_block_is_imported(self) -> None:
         verified = VerifiedHeaders()
         waiting = block(7, b"seals")
-        verified.add(waiting.header)
+        verified.record_verified_seals(waiting.header)
         verified.add_body(waiting)
         verified.remove_up_to(6)
         assert verified.has(waiting.header)
@@ -29,7 +29,7 @@ class TestVerifiedHeaders:
         verified = VerifiedHeaders()
         imported, other = block(7, b"seals"), block(7, b"seals of others")
         for form in (imported, other):
-            verified.add(form.header)
+            verified.record_verified_seals(form.header)
             verified.add_body(form)
         verified.remove_up_to(imported.header.number)
         assert not verified.has(imported.header)
