@@ -3,15 +3,13 @@
 from pathlib import Path
 
 from lacnode.privacy.group_ids import group_id
-from lacnode.privacy.keys import KeyPair, KeyRing
+from lacnode.privacy.keys import KeyPair
 from lacnode.privacy.manager.encrypted_payload import encrypt_payload
-from lacnode.privacy.manager.local_transaction_manager import LocalTransactionManager
 from lacnode.privacy.manager.payload_store import PayloadStore
-from lacnode.privacy.manager.peer_directory import PeerDirectory
 from lacnode.privacy.manager.quota import Quota, QuotaSettings
 from lacnode.privacy.state.private_transaction import encode_payload_text
 from lacnode.privacy.transaction_manager import EnclaveError
-from tests.support.manager_network import ManagerNetwork
+from tests.support.lonely_manager import lonely_manager
 from tests.support.private_nodes import private
 
 A, STRANGER = (KeyPair.from_private_bytes(bytes([number]) * 32) for number in (1, 3))
@@ -21,7 +19,7 @@ PUSHES, BOUND_BYTES = 40, 2_000_000
 def test_what_strangers_push_beyond_the_bound_leaves_nothing_in_the_store(tmp_path: Path) -> None:
     store = PayloadStore(f"sqlite:///{tmp_path / 'store'}")
     store.set_quota(Quota(QuotaSettings(known_bytes=BOUND_BYTES, unknown_bytes=BOUND_BYTES, disk_reserve_bytes=0)))
-    manager = LocalTransactionManager(KeyRing([A]), store, PeerDirectory([A.public], "http://a"), ManagerNetwork())
+    manager = lonely_manager(A, store)
     kept = refused = 0
     for number in range(PUSHES):
         others = [bytes([number, index // 256, index % 256]) + bytes(29) for index in range(1_000)]
