@@ -90,8 +90,8 @@ class OtlpGrpc:
 
     async def send(self, body: bytes) -> bytes:
         """Call the collector with a body that `encode_body` made. Return the message of its answer, empty if there is
-        none or if it is compressed. ReceiverError if the call's status is not OK, or does not come within the seconds
-        of the settings."""
+        none or if it is compressed. ReceiverError if the collector cannot be reached, the call's status is not OK or
+        does not come within the seconds of the settings, or the answer is not gRPC or too long."""
         return await within_seconds(self._settings.request_seconds, lambda: self._call(body))
 
     async def _call(self, body: bytes) -> bytes:

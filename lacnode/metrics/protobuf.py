@@ -41,9 +41,9 @@ def text_field(number: int, text: str) -> bytes:
 
 
 def read_fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Yield the number and the value of each field of `message`: bytes for texts, bytes and messages, and an unsigned
-    number for all others. ValueError if `message` is not protobuf, or has a field of a kind that protobuf has given
-    up."""
+    """Yield the number and the value of each field of `message`: bytes for texts, bytes and messages, and for all
+    others an unsigned int with the value's bits, also for a double. ValueError at the first field that is not protobuf
+    or of a kind that protobuf has given up. The fields before it are yielded first."""
     at = 0
     while at < len(message):
         key, at = _read_number(message, at)

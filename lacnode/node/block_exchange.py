@@ -37,10 +37,10 @@ class BlockExchange:
         await self._announced.run()
 
     def wants_block_body(self, peer: Peer, header: BlockHeader) -> bool:
-        """Return whether the body of a long block that `peer` announces is needed: a quorum sealed `header`, and the
-        block is the next one. False wakes the synchronizer if the block may be useful later. A header that breaks a
-        rule ends the session. Unless the extra data is malformed or too long, `peer` counts as having the block from
-        now on, also after False."""
+        """Return whether the body of a long block that `peer` announces is needed: `header` is a child of the head, and
+        a quorum sealed it. A child of the head that breaks a rule ends the session. Other headers are not checked: the
+        synchronizer is woken, unless the number is not above the head. Unless the extra data is malformed or too long,
+        `peer` counts as having the block from now on, also after False."""
         return self._announced.wants_body(peer, header)
 
     def block_received(self, peer: Peer, block: Block) -> None:

@@ -60,9 +60,9 @@ class ConsensusMessageFilter:
         return self._is_validator(peer.address)
 
     def receive(self, peer: Peer, code: int, data: bytes) -> None:
-        """Pass a consensus message of `peer` on to the validator, by its code and its bytes without the code. It is
-        dropped if the peer is no validator, or sends too many. A peer that is no validator and sends too many is
-        expelled.
+        """Pass a consensus message of `peer` on to the validator, by its code and its bytes without the code. The
+        message is dropped if the peer is no validator, or sends too many messages or bytes. Only a peer that is no
+        validator is expelled for sending too many.
         """
         if self._is_validator(peer.address):
             if self._may_pass(peer.id, len(data)):

@@ -23,7 +23,8 @@ class CrashReport:
     """The report of this run, in the data directory. OSError if it cannot be made."""
 
     def __init__(self, directory: Path) -> None:
-        """Log the report of the run before, and begin a new one."""
+        """Log that the run before crashed, if it left a report, and keep that as `OLD_REPORT_FILE`. Begin an empty
+        report, to which Python's fault handler writes if this process crashes. `directory` is the data directory."""
         self._path = directory / REPORT_FILE
         # Before the file is opened, which empties it.
         self._log_previous_crash()

@@ -21,8 +21,8 @@ MAX_FAULTS_FILE_BYTES = 2**20
 
 async def follow_faults_file(path: Path, policy: DenyListPolicy, changed: Callable[[], None]) -> None:
     """Read the file at `path` again and again, and set the denied node ids of `policy` to the ids in it. While the file
-    cannot be read, the former ids stay. Without the file there are none. Call `changed` after each change. Runs until
-    cancelled."""
+    cannot be read, is malformed or too long, the former ids stay. Without the file there are none. Call `changed` after
+    each change of the ids. Runs until cancelled."""
     while True:
         denied = _read(path)
         # A file that is being written may be half there. The former list stays until the file can be read.

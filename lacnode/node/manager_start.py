@@ -15,7 +15,8 @@ from lacnode.privacy.service.run_manager import open_service
 
 
 def open_manager(settings: PrivacySettings) -> OpenedManager:
-    """Return the manager that `settings` name. ManagerStartError if it cannot be opened."""
+    """Return the manager that `settings` name. A manager in this process has opened its files, and no port. A manager
+    behind a URL is not called here. ManagerStartError if it cannot be opened, or if `settings` name none."""
     if settings.url is not None:
         return OpenedManager(HttpTransactionManager(settings.url, tls=_tls(settings, settings.url)))
     if settings.manager_config is None:

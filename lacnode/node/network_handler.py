@@ -49,13 +49,14 @@ class NodeNetworkHandler:
         return self._consensus_filter.reads_messages_of(peer)
 
     def consensus_received(self, peer: Peer, code: int, data: bytes) -> None:
-        """Pass on a consensus message of `peer`: its code in the sub-protocol, and its bytes without the code."""
+        """Pass a consensus message of `peer` on to the validator, or drop it (`ConsensusMessageFilter.receive`). `code`
+        is its code in the sub-protocol, and `data` its bytes without the code."""
         self._consensus_filter.receive(peer, code, data)
 
     def wants_block_body(self, peer: Peer, header: BlockHeader) -> bool:
-        """Return whether the body of a long block that `peer` announces is needed: a quorum sealed `header`, and the
-        block is the next one. A header that breaks a rule ends the session. Unless the extra data is malformed or too
-        long, `peer` counts as having the block from now on, also after False."""
+        """Return whether the body of a long block that `peer` announces is needed: `header` is a child of the head, and
+        a quorum sealed it. A child of the head that breaks a rule ends the session. Unless the extra data is malformed
+        or too long, `peer` counts as having the block from now on, also after False."""
         return self._blocks.wants_block_body(peer, header)
 
     def block_received(self, peer: Peer, block: Block) -> None:

@@ -86,7 +86,7 @@ class Node:
         """Run until cancelled. The node has started when every port is open.
 
         Raises P2pPortUnavailableError or PortUnavailableError if a port is taken, and StorageError if the disk is full
-        or fails.
+        or fails. Each comes in an exception group.
         """
         parts = self._parts
         # First: worker threads report by it, and the parts below begin to work in threads.

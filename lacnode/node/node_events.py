@@ -74,8 +74,8 @@ class HeadAndPeersSignal:
 
 
 def forward_chain_and_pool(events: NodeEvents, event_loop: EventLoop, chain: Blockchain, pool: TransactionPool) -> None:
-    """Publish each new head of `chain`, and each transaction that enters or leaves `pool`, as an event of `events` on
-    the event loop.
+    """Publish each new head of `chain`, and each transaction that enters `pool` or leaves it without being in a block,
+    as an event of `events` on the event loop.
 
     The pool itself gets a new head at once, in the thread of the import: a transaction of the block must have left the
     pool before the next block is built, and the event loop may be late.

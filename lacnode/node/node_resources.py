@@ -36,7 +36,7 @@ class NodeResources:
 
     def close(self) -> None:
         """Close the consensus log, the database, and the manager that runs in this process. Call after the node has
-        ended.
+        ended. OSError if the last size of the log cannot be written: nothing is closed then.
         """
         self.records.close()
         self.database.close()

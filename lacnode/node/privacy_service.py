@@ -145,7 +145,8 @@ class PrivacyService:
 
     async def run(self, publish: Callable[[PrivateBlock], None]) -> None:
         """Follow the public chain and execute private transactions until cancelled. `publish` is called on the event
-        loop with every private block that has logs."""
+        loop with every private block that has logs. An error of private execution is logged, and the work tried again.
+        """
         token = trio.lowlevel.current_trio_token()
         self._execution.processor.on_private_logs(lambda private_block: token.run_sync_soon(publish, private_block))
         async with trio.open_nursery() as nursery:
@@ -185,8 +186,8 @@ class PrivacyService:
                 await trio.sleep(LONG_EXECUTION_CHECK_SECONDS)
 
     async def compare_state_roots(self) -> None:
-        """Compare state roots with the groups' other members until cancelled. Without a manager in this process it
-        returns at once.
+        """Compare state roots with the groups' other members until cancelled. Errors are logged, and the work goes on.
+        Without a manager in this process it returns at once.
         """
         if self._agreement is None:
             return

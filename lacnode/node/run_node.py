@@ -79,7 +79,7 @@ class NodeProgram(Protocol):
         """Open the node. NodeStartError if that is not possible."""
 
     async def run(self) -> None:
-        """Run the node until a signal of `stop_signals` comes. Raises the errors of `Node.run`."""
+        """Run the node until a signal of `stop_signals` comes. Raises the errors of `serve_node`."""
 
     def close(self) -> None:
         """Close the files of the node."""
@@ -98,7 +98,7 @@ class SingleNodeProgram:
         self._node = open_node(self._config, self._manager)
 
     async def run(self) -> None:
-        """Run the node until a signal of `stop_signals` comes. Raises the errors of `Node.run`."""
+        """Run the node until a signal of `stop_signals` comes. Raises the errors of `serve_node`."""
         async with trio.open_nursery() as nursery:
             # Before the node starts: a signal during a long start must end it.
             nursery.start_soon(stop_on_signal, nursery.cancel_scope)
@@ -112,8 +112,8 @@ class SingleNodeProgram:
 def run_node(config: NodeConfig, manager: TransactionManager | None = None, program: NodeProgram | None = None) -> int:
     """Run the node of `config` until SIGINT, SIGTERM or SIGHUP. `manager` keeps the payloads of private transactions.
     If it is None, the manager of the configuration does. `program` opens and runs the node. If it is None, that is a
-    `SingleNodeProgram`. Return the exit status: 0 after a signal, and 1 if the node cannot start or its data cannot be
-    written or read."""
+    `SingleNodeProgram`. Return the exit status: 0 after a signal, and 1 if the node cannot start, a port is taken, or
+    its data cannot be written or read, with the cause on standard error. Other errors pass through."""
     program = program or SingleNodeProgram(config, manager)
     # Before any thread: glibc gives each new thread an arena by the settings of that moment.
     configure_malloc()
@@ -171,10 +171,10 @@ def _crash_report(config: NodeConfig) -> CrashReport | None:
 
 
 def open_node(config: NodeConfig, manager: TransactionManager | None = None, pacing: BlockPacing | None = None) -> Node:
-    """Open the files of a node and return it. It does not run yet. `manager` keeps the payloads of private
-    transactions. If it is None and private transactions are on, the manager of the configuration is opened. Only a
-    devnet gives a `pacing`. NodeStartError if a file or the database cannot be used. Its text names the file and the
-    expected form."""
+    """Open the files of a node and return it. It does not run yet. A missing database, consensus log or node key is
+    made. `manager` keeps the payloads of private transactions. If it is None and private transactions are on, the
+    manager of the configuration is opened. Only a devnet gives a `pacing`. NodeStartError if a file or the database
+    cannot be used. Its text names the file and the expected form."""
     for warning in config.warnings:
         log.warning(warning)
     try:
@@ -244,7 +244,7 @@ def _made_key(config: NodeConfig) -> NodeKey:
 async def serve_node(node: Node, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
     """Run an opened node until cancelled, and write its files for scripts (ports, addresses, process id). Reports as
     started when they are written. The files are not removed at the end. The errors are those of `Node.run`, and
-    StorageError if a file cannot be written."""
+    StorageError if a file cannot be written. Each comes in an exception group."""
     async with trio.open_nursery() as nursery:
         await nursery.start(node.run)
         # The files come after the ports are open, since they name the real ports. Scripts take their presence for a

@@ -36,9 +36,9 @@ def open_signing_state(
 ) -> ConsensusLog:
     """Return the consensus log in `directory` of the validator with the 20-byte address `owner`. From now on `database`
     stores the position of the log with every commit, so that the next start finds out whether records are missing. If
-    records are missing now, the log gets a record of the loss, and the validator must not sign at once. With `reset` it
-    gets a record by which the validator may sign at once, at every height. StorageError or OSError if the disk fails,
-    RlpError for damaged records."""
+    records are missing now, the log gets a record of the loss, and the validator must not sign at once. With `reset`, a
+    loss of now or of earlier is settled by a further record: the validator may sign at once, at every height. `reset`
+    without a loss is logged. StorageError or OSError if the disk fails, RlpError for damaged records."""
     known = read_known_log_position(database)
     # A new node has no log and no chain: it has signed nothing, and there is no loss. A chain without a log means
     # that the log was lost.

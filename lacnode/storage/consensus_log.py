@@ -31,9 +31,9 @@ MOVE_LOG_ADVICE = (
 class ConsensusLog:
     """The log in the file `path`.
 
-    `owner` is the address (20 bytes) of the validator. A log of another owner is renamed. With None, any log is
-    accepted. A missing log is created with the records `if_missing`, all or none of them. A log without a header, from
-    an older version, gets one. `durable=False` does not flush, for tests.
+    `owner` is the address (20 bytes) of the validator. A log of another owner is renamed (`set_aside`), and counts as
+    missing. With None, any log is accepted. A missing log is created with the records `if_missing`, all or none of
+    them. A log without a header, from an older version, gets one. `durable=False` does not flush, for tests.
 
     Raises StorageLockedError if another process or object uses the log, StorageCorruptError if it is damaged, and
     StorageError, the base of both, for any other failure.
@@ -128,11 +128,11 @@ class ConsensusLog:
         return iter([data[start:end] for start, end in _frames(data, HEADER_BYTES)])
 
     def rewrite(self, records: Iterable[bytes]) -> None:
-        """Replace the whole log by `records` (1 byte to 64 MiB each), the oldest first. After a crash the old log or
-        the new one is there, and never a part.
+        """Replace the whole log by `records` (1 byte to 64 MiB each), the oldest first. After a crash or an error the
+        old log or the new one is there, and never a part.
 
         Raises StorageFullError or StorageError, also after `close` and after a failed flush. Raises ValueError for a
-        record of another length.
+        record of another length, and the old log stays.
         """
         self._check_usable()
         self._replace(self._header.successor(self._owner or self._header.owner), records)

@@ -61,7 +61,7 @@ class Database(Protocol):
 
     def write(self) -> AbstractContextManager[Batch]:
         """Open a batch. It commits on a clean exit and is dropped on an exception. Batches of other threads wait. A
-        thread opens one batch at a time.
+        thread must not open a second batch inside: it would wait for ever.
 
         Raises StorageFullError, StorageCorruptError or StorageError at the exit, and StorageError at the entry if the
         database is closed. Nothing of the batch is stored then.
@@ -69,9 +69,10 @@ class Database(Protocol):
         ...
 
     def group_commits(self) -> AbstractContextManager[None]:
-        """Make several batches durable together. Groups may be nested. Inside, each batch is atomic and visible to
-        every reader of this process at once. The batches reach the disk together, at the exit of the group or after
-        some of its batches. StorageError if that fails. A crash loses whole batches, the newest ones."""
+        """Make several batches durable together, those of other threads too. Groups may be nested. Inside, each batch
+        is atomic and visible to every reader of this process at once. The batches reach the disk together, at the exit
+        of the outermost group or after some of its batches. StorageError if that fails. A crash loses whole batches,
+        the newest ones."""
         ...
 
     def close(self) -> None:

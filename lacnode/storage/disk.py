@@ -33,7 +33,7 @@ class Disk(Protocol):
 
     def open(self, path: Path, *, empty: bool = False) -> int:
         """A descriptor of the file, for reading and writing. The file is created if it is missing, and emptied with
-        `empty`."""
+        `empty`. Call `truncate` before the first `write` to a file that has content."""
 
     def make_directory(self, path: Path) -> None:
         """Create the directory and its parents, if they are missing."""
@@ -42,11 +42,11 @@ class Disk(Protocol):
         """The content of the whole file. The place of the next `write` stays."""
 
     def write(self, descriptor: int, data: memoryview) -> int:
-        """Write at the end. Return the number of bytes that were written, which may be fewer than `data` has. Raises
-        OSError, for example if the disk is full."""
+        """Write behind the last `write` or `truncate`. Return the number of bytes that were written, which may be fewer
+        than `data` has. Raises OSError, for example if the disk is full."""
 
     def write_at(self, descriptor: int, offset: int, data: bytes) -> None:
-        """Overwrite the bytes from byte `offset` on. The next `write` is still at the end."""
+        """Overwrite the bytes from byte `offset` on. The place of the next `write` stays."""
 
     def truncate(self, descriptor: int, size: int) -> None:
         """Cut the file to `size` bytes. The next `write` is after them."""
@@ -91,8 +91,8 @@ class RealDisk:
         return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
 
     def write(self, descriptor: int, data: memoryview) -> int:
-        """Write where the last `write` or `truncate` ended. Return the number of bytes that were written, which may be
-        fewer than `data` has."""
+        """Write behind the last `write` or `truncate`, or at byte 0 if there was none since `open`. Return the number of
+        bytes that were written, which may be fewer than `data` has."""
         return os.write(descriptor, data)
 
     def write_at(self, descriptor: int, offset: int, data: bytes) -> None:

@@ -78,7 +78,7 @@ class LmdbDatabase:
     @contextmanager
     def write(self) -> Iterator[Batch]:
         """Open a batch. It commits on a clean exit and is dropped on an exception. Batches of other threads wait. A
-        thread opens one batch at a time.
+        thread must not open a second batch inside: it would wait for ever.
 
         Raises StorageFullError, StorageCorruptError or StorageError at the exit, and StorageError at the entry if the
         database is closed.
@@ -96,8 +96,8 @@ class LmdbDatabase:
 
     @contextmanager
     def group_commits(self) -> Iterator[None]:
-        """Keep the batches inside in memory, at most `GROUP_BATCHES` and `GROUP_BYTES`, and write them to the disk in
-        one transaction. Readers of this process see each at once.
+        """Keep batches in memory while the `with` block runs, those of other threads too, at most `GROUP_BATCHES` and
+        about `GROUP_BYTES`, and write them to the disk in one transaction. Readers of this process see each at once.
 
         The exit of the outermost group writes the rest, also after an exception. StorageError if that fails: the
         waiting batches are lost then.

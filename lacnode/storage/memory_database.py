@@ -65,8 +65,9 @@ class MemoryDatabase:
 
     @contextmanager
     def write(self) -> Iterator[Batch]:
-        """Open a batch. It commits on a clean exit and is dropped on an exception. Batches of other threads wait.
-        Raises StorageError at the entry if the database is closed."""
+        """Open a batch. It commits on a clean exit and is dropped on an exception. Batches of other threads wait. A
+        thread must not open a second batch inside: it would wait for ever. Raises StorageError at the entry if the
+        database is closed."""
         # The batch counts as a snapshot while it is open, so its base cannot change.
         with self._writer:
             batch = LayeredBatch(self._base, self._enter())

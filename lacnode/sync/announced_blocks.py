@@ -69,10 +69,11 @@ class AnnouncedBlocks:
     # -- events of the node, on the event loop ---------------------------------------------------------------------
 
     def wants_body(self, peer: Peer, header: BlockHeader) -> bool:
-        """Whether the body of a long block that `peer` announces is needed: a quorum sealed `header`, and the block is
-        the next one. False wakes the synchronizer if the block may be useful later. A header that breaks a rule ends
-        the session of `peer`. Malformed or too long extra data counts as a useless answer. In every other case `peer`
-        counts as having the block from now on, also after False."""
+        """Whether the body of a long block that `peer` announces is needed: `header` is a child of the head, and a quorum
+        sealed it. The seals are verified here, in the caller's thread. A child of the head that breaks a rule ends the
+        session of `peer`. Other headers are not checked: the synchronizer is woken, unless the number is not above the
+        head. Malformed or too long extra data counts as a useless answer. In every other case `peer` counts as having
+        the block from now on, also after False."""
         if self._hash_if_near(peer, header) is None:
             return False
         try:
@@ -89,7 +90,7 @@ class AnnouncedBlocks:
         """Queue `block`, which `peer` announced in full, for verification, import and relay. A block that is not above
         the head is ignored. A block that is more than `MAX_BLOCKS_ABOVE_HEAD` above it, or does not fit into the queue,
         is dropped, and the synchronizer is woken, which may download it. Malformed or too long extra data counts as a
-        useless answer of the peer."""
+        useless answer of the peer. In every other case the peer counts as having the block from now on."""
         hash_ = self._hash_if_near(peer, block.header)
         if hash_ is None:
             return
@@ -124,8 +125,8 @@ class AnnouncedBlocks:
     # -- the loop --------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Verify, import and relay the queued blocks, one after the other, until cancelled. StorageError if the disk is
-        full or fails.
+        """Verify, import and relay the queued blocks, one after the other, until cancelled. A block that is refused, or
+        does not follow the head any longer, is dropped without an error. StorageError if the disk is full or fails.
         """
         while True:
             while not self._waiting:

@@ -58,10 +58,11 @@ class BlockDownload:
 
     async def run(self, out: trio.MemorySendChannel[list[Block]]) -> None:
         """Send verified blocks to `out` in order, in lists, not yet executed, until the peer has no more, or is slow
-        and another peer may be faster (`has_faster`).
+        and another peer may be faster (`has_faster`). `out` is not closed here.
 
         The time that the reader of `out` takes does not count against the peer. Raises PeerFailedError if the peer
-        fails or has used up its time (`pace`), and InternalBlockError if a check fails by a fault of this program.
+        fails, has used up its time (`pace`), or gives no block at all although it claims a higher head. Raises
+        InternalBlockError if a check fails by a fault of this program. Blocks that were sent before an error are valid.
         """
         chain = await self.check_worker.run(self.chain.header_chain)
         # Not the chain's own head: the downloaded headers form a chain of their own until they are imported.

@@ -91,7 +91,8 @@ class DownloadPace:
     async def wait_for_answer(self, answer: Awaitable[T]) -> T:
         """Wait for the peer's answer, and return it. The wait is taken from the time that is left.
 
-        Raises PeerFailedError if the answer does not come in that time, if the request fails, or if the peer leaves.
+        Raises PeerFailedError: with `PeerFault.LEFT` if the session ends, and with `PeerFault.LATE` if the answer does not
+        come in the time that is left, or the request gets no answer.
         """
         began = trio.current_time()
         try:
@@ -117,16 +118,16 @@ class DownloadPace:
 
 
 class RequestSize:
-    """The size of the next request, a number of headers or an amount of gas, from `first` up to `largest`. `now` is
-    that size. It follows the time of the answers."""
+    """The size of the next request, a number of headers or an amount of gas. `now` is that size: `first` at the
+    beginning, then from 1 to `largest`, larger after quick answers and smaller after slow ones."""
 
     def __init__(self, first: int, largest: int) -> None:
         self.now = first
         self._largest = largest
 
     def adapt_to_answer(self, seconds: float) -> None:
-        """Adapt the size after an answer that took `seconds`: times 4 below `QUICK_SECONDS`, times 2 below half of
-        `LONG_SECONDS`, halved above `LONG_SECONDS`, else unchanged. It stays from 1 to `largest`."""
+        """Adapt the size after an answer that took `seconds`: times 4 below `QUICK_SECONDS`, times 2 from there to half
+        of `LONG_SECONDS`, halved above `LONG_SECONDS`, else unchanged. It stays from 1 to `largest`."""
         if seconds > LONG_SECONDS:
             # Halved: the next answer would otherwise run into the time-out of the request.
             self.now = max(1, self.now // 2)

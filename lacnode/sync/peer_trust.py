@@ -40,7 +40,7 @@ class PeerFault(Enum):
     LATE = 20.0
     """No answer, an empty one, or a slow one. A correct peer under load may do it."""
     FALSE = 600.0
-    """A proven fault: headers without seals, or bodies that do not belong to their headers."""
+    """A proven fault, such as headers of another chain or without seals, or bodies that are not those of the headers."""
 
 
 class SyncPeer(Protocol):
@@ -96,8 +96,9 @@ class PeerTrust:
         return record.failures
 
     def record_delivery(self, peer: SyncPeer, *, slow: bool) -> None:
-        """Record that `peer` gave verified blocks. Each delivery, slow or not, takes back one failure. `slow`: it gave
-        them slowly. Other peers are asked first then, until a delivery of it that is not slow."""
+        """Record that `peer` gave verified blocks. Each delivery, slow or not, takes back one failure. A pause after a
+        failure goes on. `slow`: it gave them slowly. Other peers are asked first then, until a delivery of it that is
+        not slow."""
         # A peer that alternates between one good block and one failure must not start again from zero.
         record = self._record(peer.id)
         record.failures = max(0, record.failures - 1)

@@ -100,13 +100,13 @@ class Synchronizer:
         return SyncStatus(self._started_at, head, max(head, self._highest))
 
     def wake(self) -> None:
-        """Let `run` choose a peer to follow now, because one has joined or says that it has more blocks. Call this from
-        the event loop."""
+        """Let `run` look for a peer that is ahead, because one has joined or says that it has more blocks. If `run`
+        waits, it looks at once, else after the download that is under way. Call this from the event loop."""
         self._wake.set()
 
     async def run(self) -> None:
-        """Follow peers that are ahead until cancelled. A running execution is interrupted then. StorageError if the
-        disk is full or fails.
+        """Follow peers that are ahead until cancelled. A running execution is interrupted then. StorageError, in an
+        exception group, if the disk is full or fails.
         """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._cancel_budget_on_exit)

@@ -126,8 +126,8 @@ class TransactionGossip:
         self._announced.pop(peer, None)
 
     def transactions_received(self, peer: Peer, transactions: Sequence[Transaction]) -> None:
-        """Offer the transactions of `peer` to the pool, when it is the turn of this peer. Known ones are left out. What
-        does not fit in its queue is dropped.
+        """Queue the transactions of `peer` for the pool, which `run` offers when it is the turn of this peer. Known ones
+        are left out. What does not fit in the queue of the peer is dropped.
         """
         # Most transactions come several times. A known one costs only a look-up here.
         new = [transaction for transaction in transactions if not self._known(transaction.hash)]

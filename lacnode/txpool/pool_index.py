@@ -92,7 +92,7 @@ class PoolIndex:
 
     def remove(self, pooled: PooledTransaction, removal: Removal) -> None:
         """Remove a transaction that is in the pool, and count it with the reason `removal`. KeyError if it is not
-        there."""
+        there. After the reason DROPPED, the later transactions of its sender have a nonce gap before them."""
         self._counters.count_removed(pooled, removal)
         del self._by_hash[pooled.transaction.hash]
         (self._gapped if pooled in self._gapped else self._order).remove(pooled)

@@ -23,12 +23,12 @@ class PoolSettings:
     """The settings of the pool. Prices are in wei per gas.
 
     `max_size` is a number of transactions. `sender_share` (0 to 1) is the part of `max_size` that limits how far the
-    nonce of a sender may run ahead. `layered` uses the limit of Besu's layered pool instead. `price_bump` is the
-    percentage that a replacement must pay more. `fee_cap` is the highest price of a local transaction, 0 for no limit.
-    `min_priority_fee` is the lowest price above the base fee of a transaction without
-    priority in a block of this node. `priority_senders` are 20-byte
-    addresses. Their transactions have priority, and so have local ones with `local_priority`.
-    `strict_replay_protection` refuses transactions with priority that name no chain id.
+    nonce of a sender may run ahead. `layered` uses the limit of Besu's layered pool instead. A transaction is dropped
+    after `retention_hours`. `price_bump` is the percentage that a replacement must pay more. `fee_cap` is the highest
+    price of a local transaction, 0 for no limit. `min_priority_fee` is the lowest price above the base fee of a
+    transaction without priority in a block of this node. `priority_senders` are 20-byte addresses. Their transactions
+    have priority, and so have local ones with `local_priority`. `strict_replay_protection` refuses transactions with
+    priority that name no chain id. Transactions with an encoding above `max_transaction_bytes` are refused.
     """
 
     max_size: int = 4096

@@ -90,8 +90,9 @@ class CandidateOwner(Protocol):
         """Remove a transaction that cannot be in any block on this state, for `reason`. Nothing if it has left already."""
 
     def record_interruption(self, candidate: "PoolCandidate", seconds: float, cause: str, *, was_held_up: bool) -> None:
-        """The execution of `candidate` was interrupted after `seconds`. `cause` is a text that names the bound.
-        `was_held_up`: the machine did other work for most of that time."""
+        """Record that the execution of `candidate` was interrupted after `seconds`. `cause` is a text that names the
+        bound. `was_held_up`: the machine did other work for most of that time. If the pool drops the transaction for
+        this, it calls `candidate.dropped`."""
 
 
 class PoolCandidate:

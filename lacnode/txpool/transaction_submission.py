@@ -84,7 +84,7 @@ class TransactionSubmission:
                 continue
 
     def explain(self, transaction: Transaction, rejection: TransactionRejectedError) -> Decision | None:
-        """The permissioning decision behind `rejection`. None if permissioning has not rejected the transaction.
+        """The permissioning decision behind `rejection`. None if its reason is not TX_SENDER_NOT_AUTHORIZED.
 
         This asks the rules once more, on the head of now. The decision is a permission if the rules have changed. It
         takes up to seconds: ask only for a rejection that a user reads.
