@@ -131,8 +131,8 @@ class Blockchain(ExecutableChain):
     def simulate(self, call: TransactionCall, sender: bytes, budget: ExecutionBudget) -> SimulatedContracts:
         """Execute `call` by `sender` (20 bytes) on the head, without storing anything, and return the contracts after
         it, also if the call reverted. Rules about accounts are not checked. Raises TransactionRejectedError if the
-        transaction cannot be in the next block, SystemCallError if no block can, and ExecutionInterruptedError if
-        `budget` is used up or cancelled."""
+        transaction cannot be in the next block, SystemCallError if no block can, ExecutionInterruptedError if `budget`
+        is used up or cancelled, and StorageError if the state cannot be read."""
         return SimulatedContracts(self.spec, self._engine, self.hash_at, self._head.header, call, sender, budget)
 
     def on_head(self, listener: Callable[[NewHead], None]) -> None:
@@ -164,8 +164,8 @@ class Blockchain(ExecutableChain):
     def check_proposal(self, block: Block, budget: ExecutionBudget = UNLIMITED, *, is_prepared: bool = False) -> None:
         """Check that `block`, without its seals, is a valid next block. Its execution is kept in memory for its import.
         Without `is_prepared` (a quorum prepared it) memory and logs are bounded (`ProposalSizeBounds`). Raises
-        UnknownParentError, or BlockRefusedError if it is invalid or beyond a bound, ExecutionInterruptedError if
-        `budget` is used up or cancelled or another block's import begins, StorageError if the state cannot be read."""
+        UnknownParentError, BlockRefusedError if it is invalid or beyond a bound, StorageError, or
+        ExecutionInterruptedError if `budget` ends, any import is under way, or that of another block begins."""
         hash_ = _block_hash(self.protocols, block)
         with self._writer, self._speculation.speculative_budget(budget, hash_) as own:
             parent = self._parent_head(block)
@@ -217,7 +217,7 @@ class Blockchain(ExecutableChain):
         (monotonic seconds). It has no seals and is not stored. `timestamp` is in Unix seconds, `coinbase` has 20 bytes,
         `extra_data` the round and no seals. The execution is kept for the import. Raises BlockRefusedError if no block
         can be made on the head, StorageError if the state cannot be read, ExecutionInterruptedError if `budget` is used
-        up or cancelled, or an import begins."""
+        up or cancelled, or an import is under way or begins."""
         with self._writer, self._speculation.speculative_budget(budget) as own_budget:
             head = self._head
             period = self.spec.ibft.parameters_at(head.header.number + 1).block_period_ms / 1000

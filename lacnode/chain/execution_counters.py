@@ -14,7 +14,7 @@ class ExecutionCounters:
 
     `executed_blocks`, `executed_gas` and `executed_seconds` are of the blocks that this node executed without building
     them: proposals of others, and imports. A block that is checked as a proposal and then imported counts once. `speed`
-    is made of the same executions.
+    is made of the same executions. The counts of imports have all imported blocks, also those that this node built.
     """
 
     def __init__(self) -> None:

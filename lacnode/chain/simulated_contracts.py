@@ -21,7 +21,8 @@ class SimulatedContracts:
     object.
 
     Raises TransactionRejectedError if the transaction cannot be in the next block, SystemCallError if that block could
-    not be made, and ExecutionInterruptedError if `budget` is used up. The rules about accounts are not checked.
+    not be made, ExecutionInterruptedError if `budget` is used up or cancelled, and StorageError if the state cannot be
+    read. The rules about accounts are not checked.
     """
 
     def __init__(

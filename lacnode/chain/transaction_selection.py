@@ -115,7 +115,8 @@ MIN_PROCESSOR_SHARE = 0.5
 class SelectionLimits:
     """When the selection ends, and what the selected transactions may take.
 
-    It ends at `deadline` (monotonic seconds), or when a transaction does not fit and the used gas has reached
+    It ends at `deadline` (monotonic seconds), or before that when the selected transactions have taken `BLOCK_SHARE`
+    of the time. It also ends at a transaction with a gas limit above the gas that is left, if the used gas has reached
     `min_occupancy_ratio` (0 to 1) of the block's gas limit. Cancelling `budget` ends it at once, with an error. The
     transactions have at most `max_bytes` together. A single longer transaction, up to `MAX_BLOCK_BYTES`, may have a
     block for itself. Once they have used `max_gas` (None for no bound), there are no more. The first transaction may

@@ -39,8 +39,10 @@ class EventSource(Generic[T]):
 class NodeEvents:
     """All events of one node.
 
-    `syncing_changed` carries whether the node is behind a verified chain. `hold_back_heads` carries whether the
-    synchronizer imports several verified blocks now. `caught_up` happens once: no peer is ahead.
+    `new_head` happens after each import. `pending_added` carries a transaction that entered the pool, and
+    `pending_dropped` one that left it without being in a block. `syncing_changed` carries whether the node is behind a
+    verified chain. `hold_back_heads` carries whether the synchronizer imports several verified blocks now. `caught_up`
+    happens once: no peer is ahead.
     """
 
     def __init__(self) -> None:

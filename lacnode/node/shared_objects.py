@@ -18,7 +18,9 @@ from lacnode.workers.worker import ThreadWorker
 
 
 class SharedObjects:
-    """The objects that many parts of one node share. `duties` are those of the node's role."""
+    """The objects that many parts of one node share. `duties` are those of the node's role. `state_change` is a signal
+    of a new head or of other peers. `execution` is the budget of the engine: all executions end when the node stops.
+    `state_worker` is the one thread that writes state, and `log_worker` the one that writes the consensus log."""
 
     def __init__(self, config: NodeConfig, resources: NodeResources) -> None:
         self.config = config

@@ -21,8 +21,8 @@ ALLOWED = Decision(True, ALLOW_ALL_RULE, THIS_NODE, None, "every node may connec
 class Connection:
     """A connection between this node (`local`) and another (`remote`), which exists or is planned.
 
-    `is_inbound` is True if the other node dials. Rules may allow one direction only. Two connections with the same nodes
-    and direction are equal, wherever this node listens.
+    `is_inbound` is True if the other node dials. Rules may allow one direction only. Two connections are equal if their
+    `remote`, with its address, and their direction are equal, wherever this node listens.
     """
 
     remote: Enode

@@ -62,9 +62,9 @@ class DialSchedule:
         """Take the node with this id (64 bytes) off the list. Return whether it was on the list."""
         return self._targets.pop(id_, None) is not None
 
-    def pop_due(self, now: float, wanted: Callable[[Enode, bool], bool], free_slots: int) -> list[Enode]:
-        """Return the nodes to dial at `now` (seconds). `wanted(enode, is_permanent)` says whether a node may be
-        dialled.
+    def mark_due_as_dialling(self, now: float, wanted: Callable[[Enode, bool], bool], free_slots: int) -> list[Enode]:
+        """Return the nodes to dial at `now` (seconds), which stay on the list. `wanted(enode, is_permanent)` says
+        whether a node may be dialled.
 
         Every permanent node that is due and wanted is returned. Discovered nodes are returned until `free_slots` of
         them are being dialled. Each returned node counts as being dialled until `record_end_of_attempt`.
@@ -93,10 +93,10 @@ class DialSchedule:
 
     def record_end_of_attempt(self, id_: bytes, now: float, *, was_lasting: bool) -> None:
         """Record that an attempt to dial the node `id_` (64 bytes) is over at `now` (seconds): it has failed, or its
-        session has ended. Call it once for each node that `pop_due` has returned. Only a session that `was_lasting` is
-        a success: a node that accepts sessions and drops them at once is not dialled more often than an unreachable
-        node. A discovered node is forgotten at the first failure after `MAX_FAILURES` in a row. Nothing for an unknown
-        node."""
+        session has ended. Call it once for each node that `mark_due_as_dialling` has returned. Only a session that
+        `was_lasting` is a success: a node that accepts sessions and drops them at once is not dialled more often than an
+        unreachable node. A discovered node is forgotten at the first failure after `MAX_FAILURES` in a row. Nothing for
+        an unknown node."""
         target = self._targets.get(id_)
         if target is None:
             return

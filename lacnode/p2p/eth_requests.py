@@ -33,7 +33,8 @@ M = TypeVar("M", bound=EthMessage)
 class EthRequests:
     """Requests to one peer in version `eth_version` of `eth`. Used on the event loop.
 
-    `send` queues a message for the peer. `leave` ends the session with a reason.
+    `send` queues a message for the peer. `leave` ends the session with a reason. It is called once the peer has let too
+    many requests time out, or has given too many useless answers (`PeerReputation`).
     """
 
     def __init__(

@@ -31,7 +31,9 @@ MessageKey = tuple[str, str, int]
 
 
 class NetworkCounters:
-    """Counts since the start. Written on the event loop. Readers in other threads copy a counter before they walk it."""
+    """Counts since the start: sessions that began (`connected`) and ended (`disconnected`), messages by their
+    `MessageKey`, and packets of discovery by their name. Written on the event loop. Readers in other threads copy a
+    counter before they walk it."""
 
     def __init__(self) -> None:
         self.connected = 0

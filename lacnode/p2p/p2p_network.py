@@ -58,9 +58,10 @@ class P2pNetworkConfig:
     """Where this node listens and which nodes it knows.
 
     `capabilities` are the sub-protocols for the Hello. `host` is the address that this node announces, `interface` the one
-    that it binds. Port 0 stands for any free port. Bootnodes and static nodes are dialled until they are connected. Nodes
-    that discovery finds are dialled only with `dial_discovered`. `known_nodes` are nodes from an earlier run.
-    `max_transaction_bytes` is the length up to which this node accepts transactions.
+    that it binds. Port 0 stands for any free port. Bootnodes and static nodes are dialled whenever they are not
+    connected. Nodes that discovery finds are dialled only with `dial_discovered`, and so are `known_nodes`, nodes from an
+    earlier run, which are not used without `discovery`. `max_transaction_bytes` is the length up to which this node
+    accepts transactions.
     """
 
     client_id: str
@@ -168,7 +169,7 @@ class P2pNetwork:
 
     def remove_static_and_disconnect(self, enode: Enode) -> bool:
         """Take `enode` off the nodes to dial, also if discovery found it, and end its session soon if there is one. It
-        may still dial this node. Return whether it was on the list of nodes to dial."""
+        may still dial this node, and discovery may find it again. Return whether it was on the list of nodes to dial."""
         self.peer_set.exempt.discard(enode.id)
         removed = self._dial_schedule.remove(enode.id)
         peer = self.peer_set.peers.get(enode.id)
@@ -284,7 +285,7 @@ class P2pNetwork:
             # ends the wait.
             self._wake = trio.Event()
             now = trio.current_time()
-            for enode in self._dial_schedule.pop_due(now, self._wanted, self.peer_set.free_slots):
+            for enode in self._dial_schedule.mark_due_as_dialling(now, self._wanted, self.peer_set.free_slots):
                 self._nursery.start_soon(self._connect, enode)
             # Nodes that are due and not wanted set no time. The change that makes them wanted sets `_wake`.
             next_attempt_time = self._dial_schedule.next_attempt_time(now)

@@ -62,7 +62,8 @@ class Peer:
 
     `id` is the node's public key (64 bytes), and `address` the account address of that key (20 bytes). `table` knows the
     message ids that both sides agreed on. `addresses` are the local and the remote end of the connection.
-    `genesis_difficulty` is that of this node's chain. `left` is set when the session has ended.
+    `genesis_difficulty` is that of this node's chain. `end_reason` is None until `end_session` is called. `left` is set
+    when the session has ended.
     """
 
     def __init__(

@@ -24,7 +24,8 @@ MAX_HANDSHAKE_MESSAGE_BYTES = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class EstablishedSession:
-    """A connection that has passed every check, and the peer at its other end."""
+    """A connection that has passed every check of the handshake, and the peer at its other end. The peer is not in the
+    peer set yet."""
 
     connection: RlpxConnection
     peer: Peer

@@ -27,7 +27,7 @@ class NoAnswerError(Exception):
 
 
 class PeerLeftError(NoAnswerError):
-    """The session ended before the answer came."""
+    """The session ended before the answer came, or before the request."""
 
     def __init__(self) -> None:
         super().__init__("the peer left")
@@ -95,7 +95,8 @@ class PendingRequests:
         self._closed = False
 
     def slot_limiter(self) -> trio.CapacityLimiter:
-        """Return the limiter that the caller must hold while its request is open."""
+        """Return the limiter that the caller must hold while its request is open. It lets `MAX_OPEN_REQUESTS` in at
+        once. Further ones wait."""
         return self._room
 
     @property

@@ -110,7 +110,8 @@ class RlpxConnection:
 
     async def send(self, message_id: int, body: bytes) -> None:
         """Send one message, by its absolute id and its uncompressed body. PeerDisconnectedError if the connection is
-        gone, ConnectionFailedError if the other side does not read, ValueError if the message is too large.
+        gone, or if an earlier call failed or was cancelled in the middle of a message. ConnectionFailedError if the
+        other side does not read, ValueError if the message is too large: nothing is sent then.
         """
         async with self._sending:
             # A send was cancelled or failed in the middle of a frame. The other side would read further bytes as the

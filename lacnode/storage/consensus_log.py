@@ -33,7 +33,8 @@ class ConsensusLog:
 
     `owner` is the address (20 bytes) of the validator. A log of another owner is renamed (`set_aside`), and counts as
     missing. With None, any log is accepted. A missing log is created with the records `if_missing`, all or none of
-    them. A log without a header, from an older version, gets one. `durable=False` does not flush, for tests.
+    them. A log without a header, from an older version, gets one. A torn last record is dropped (`torn_bytes`). A log
+    that has lost whole records is opened too: `shortened` says so. `durable=False` does not flush, for tests.
 
     Raises StorageLockedError if another process or object uses the log, StorageCorruptError if it is damaged, and
     StorageError, the base of both, for any other failure.

@@ -105,7 +105,7 @@ class PoolIndex:
         if removal is Removal.DROPPED:
             self._mark_run(pooled.sender, pooled.transaction.nonce + 1, gapped=True)
 
-    def mark_used(self, sender: bytes, nonce: int) -> None:
+    def mark_nonce_used(self, sender: bytes, nonce: int) -> None:
         """Record that the chain has used `nonce` of `sender` (20-byte address): there is no gap before the next nonce."""
         self._mark_run(sender, nonce + 1, gapped=False)
 

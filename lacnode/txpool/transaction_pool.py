@@ -64,11 +64,11 @@ class TransactionPool:
         self._dropped: list[Listener] = []
 
     def on_added(self, listener: Listener) -> None:
-        """Call `listener`, outside the lock, for every transaction that enters, even if it leaves again at once."""
+        """Call `listener` in the adding thread, outside the lock, for each transaction, even if it leaves again at once."""
         self._added.append(listener)
 
     def on_dropped(self, listener: Listener) -> None:
-        """Call `listener`, outside the lock, for every transaction that leaves without being in a block."""
+        """Call `listener` in the changing thread, outside the lock, for each one that leaves without being in a block."""
         self._dropped.append(listener)
 
     def set_block_min_gas_price(self, price: int) -> None:
@@ -166,11 +166,11 @@ class TransactionPool:
                     # Another transaction with this nonce is in the block. This one can never be.
                     if not is_in_block:
                         gone.append(pooled)
-                self._index.mark_used(sender, transaction.nonce)
+                self._index.mark_nonce_used(sender, transaction.nonce)
         self._notify_dropped(gone)
 
     def expire(self, now: float) -> None:
-        """Drop transactions that are older than the retention time. Call this once a minute, with Unix seconds."""
+        """Drop transactions older than `PoolSettings.retention_hours`. Call this once a minute, with Unix seconds."""
         oldest = now - self.settings.retention_hours * 3600
         with self._lock:
             old = [pooled for pooled in self._index.all() if pooled.added_at < oldest]

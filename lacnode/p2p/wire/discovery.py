@@ -115,8 +115,8 @@ class Discovery:
         permits: Callable[[Enode], bool] = _everyone,
     ) -> None:
         """`local` is the endpoint that this node announces, with its real ports. `record_seq` must not go down from one
-        run to the next. `permits` is asked before anything is sent to a node. ValueError if `local` has no IP address or
-        no UDP port, or if a bootnode has a host name."""
+        run to the next. `permits` is asked before a Ping or FindNode is answered, and before a node outside the table is
+        asked for a proof. ValueError if `local` has no IP address or no UDP port, or if a bootnode has a host name."""
         if not local.ip or not local.udp:
             raise ValueError("discovery needs a local IP address and UDP port: peers drop packets without them")
         self.seeking = True

@@ -85,7 +85,8 @@ class EndpointProofs:
         return self._attempts.get(node_id)
 
     def begin_attempt(self, enode: Enode, limit: int) -> None:
-        """Begin an attempt with `enode`, unless there is one, or `limit` attempts are under way."""
+        """Begin an attempt with `enode`, unless there is one, or `limit` attempts are under way. Its first Ping is due
+        at once."""
         # A new attempt is due at once, since its time is 0.
         if enode.id not in self._attempts and len(self._attempts) < limit:
             self._attempts[enode.id] = ProofAttempt(enode)
