@@ -162,7 +162,7 @@ class Blockchain(ExecutableChain):
     # -- writing -----------------------------------------------------------------------------------------------------
 
     def check_proposal(self, block: Block, budget: ExecutionBudget = UNLIMITED, *, is_prepared: bool = False) -> None:
-        """Check that `block`, without its seals, is a valid next block. Its execution is kept in memory for its import.
+        """Check that `block`, apart from its seals, is a valid next block. Its execution is kept in memory for its import.
         Without `is_prepared` (a quorum prepared it) memory and logs are bounded (`ProposalSizeBounds`). Raises
         UnknownParentError, BlockRefusedError if it is invalid or beyond a bound, StorageError, or
         ExecutionInterruptedError if `budget` ends, any import is under way, or that of another block begins."""
@@ -232,7 +232,7 @@ class Blockchain(ExecutableChain):
 
     @contextmanager
     def bulk_import(self) -> Iterator[None]:
-        """Import many blocks here with few flushes to the disk. Other threads cannot import, build or check a block.
+        """Import blocks in this context with few flushes. Imports of other threads wait. No block can be built or checked.
 
         Each block is stored as a whole and visible at once. A crash may take back the last blocks. Raises StorageError
         at the exit if the last ones could not be written: they are not in the chain then. The entry interrupts a block

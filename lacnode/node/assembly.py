@@ -48,7 +48,7 @@ from lacnode.txpool.transaction_submission import TransactionSubmission
 
 
 def build_node(config: NodeConfig, resources: NodeResources) -> Node:
-    """Return the node of `config` on `resources`. It does not run yet.
+    """Return the node of `config` on `resources`. It does not run yet. An empty database gets the genesis block.
 
     Raises WrongGenesisError if the database holds another chain, StorageError if it cannot be read, and KeyFileError if
     the key of private markers cannot be read. For the records of signatures, OSError if their file cannot be read,

@@ -32,7 +32,7 @@ class ChainParts:
 
 
 def build_chain_parts(shared: SharedObjects) -> ChainParts:
-    """Return the engine, the rules, the chain and the pool of a node.
+    """Return the engine, the rules, the chain and the pool of a node. An empty database gets the genesis block.
 
     Raises WrongGenesisError if the database holds another chain, and StorageError if it cannot be read.
     NativeLibraryError if the native engine is wanted and missing.

@@ -60,8 +60,8 @@ def _head_transactions(chain: Blockchain) -> Callable[[], int]:
 
 
 def engine_series(name: str, differences: EngineDifferences, executions: ExecutionCounters) -> Iterator[MetricSeries]:
-    """Yield the series of the engine that executes contracts (`name`), of its speed, and of the blocks and calls on
-    which the two engines differed."""
+    """Yield the series of the engine that executes contracts (`name`), of the blocks that were executed with their gas
+    and seconds, of the blocks and calls on which the two engines differed, and of the native library's panics."""
     yield MetricSeries(
         MetricCategory.BLOCKCHAIN,
         "lacnode_evm_engine",
@@ -94,8 +94,8 @@ def engine_series(name: str, differences: EngineDifferences, executions: Executi
 def permission_series(
     permissions: PermissioningRules, context: Callable[[], PermissioningContext]
 ) -> Iterator[MetricSeries]:
-    """Yield the series with Besu's counters of permission checks, and with the decisions by their rule. Explanations do
-    not count."""
+    """Yield the series with Besu's counters of permission checks, with the decisions by their rule, and with
+    `is_current` of `context`. Explanations do not count."""
     for counts in (permissions.nodes.counts, permissions.accounts.counts):
         for name in counts.as_dict():
             yield _checks(counts, name)

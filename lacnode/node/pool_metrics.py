@@ -19,7 +19,8 @@ _GAUGE, _COUNTER = MetricType.GAUGE, MetricType.COUNTER
 
 
 def pool_series(pool: TransactionPool, gossip: TransactionGossip) -> Iterator[MetricSeries]:
-    """Yield the series of the pool under the names of Besu's layered pool and of its sequenced pool."""
+    """Yield the series of the pool under the names of Besu's layered pool and of its sequenced pool, and of the
+    transactions that peers sent or announced to `gossip` and that the pool had already."""
     yield _series(
         "number_of_transactions", _GAUGE, "Pooled transactions", lambda: [MetricSample(pool.statistics.size, _LAYER)]
     )

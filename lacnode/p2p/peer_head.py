@@ -8,7 +8,8 @@ from lacnode.p2p.wire.eth_messages import Status
 
 class PeerHead:
     """The head of a peer, as its messages claim it: nothing is verified here. `number` is its block number, `hash` its
-    block hash (32 bytes), and `total_difficulty` the sum of difficulties up to it."""
+    block hash (32 bytes), and `total_difficulty` the sum of difficulties up to it. At first they are those of `status`,
+    and the number is the difficulty above `genesis_difficulty`, because each block adds 1."""
 
     def __init__(self, status: Status, genesis_difficulty: int) -> None:
         self.hash = status.best_hash

@@ -96,11 +96,11 @@ class LmdbDatabase:
 
     @contextmanager
     def group_commits(self) -> Iterator[None]:
-        """Keep batches in memory while the `with` block runs, those of other threads too, at most `GROUP_BATCHES` and
-        about `GROUP_BYTES`, and write them to the disk in one transaction. Readers of this process see each at once.
+        """Keep batches in memory while the `with` block runs, those of other threads too. Once there are `GROUP_BATCHES`
+        or `GROUP_BYTES` of values, write them to the disk in one transaction. Readers of this process see each at once.
 
-        The exit of the outermost group writes the rest, also after an exception. StorageError if that fails: the
-        waiting batches are lost then.
+        The exit of the outermost group writes the rest, also after an exception. StorageError if a write to the disk
+        fails: the waiting batches are lost then.
         """
         with self._writer:
             self._groups += 1

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class SyncStatus:
-    """Block numbers: where this synchronisation started, the head now, and the highest one that the followed peer
-    claims."""
+    """Block numbers: the head when this synchronisation began, the head now, and the highest block that the followed
+    peer claims, or the head if it is higher."""
 
     starting_block: int
     current_block: int
