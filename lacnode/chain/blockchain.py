@@ -140,7 +140,7 @@ class Blockchain(ExecutableChain):
         and must not import. An error that it raises is logged."""
         self._listeners.append(listener)
 
-    def header_chain(self) -> VerifiedHeaderChain:
+    def new_header_chain(self) -> VerifiedHeaderChain:
         """Return a new chain of headers that begins at the present head, without a further header. Each header that is
         added is verified, with its seals if its validators are known. While the header is remembered
         (`VerifiedHeaders`), the import of its block does not verify these seals again. If a contract names the

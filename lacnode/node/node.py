@@ -168,7 +168,7 @@ class Node:
 
     def local_status(self) -> LocalStatus:
         """The Status that this node sends to its peers."""
-        return self.network.status()
+        return self.network.own_status()
 
     async def wait_for_block(self, number: int) -> None:
         """Return once the chain has block `number`. Call while the node runs. It has no deadline."""

@@ -138,12 +138,12 @@ class P2pNetwork:
         """A connection of this node with `remote`, for the policy."""
         return Connection(remote, is_inbound, self.local_enode)
 
-    def hello(self) -> Hello:
+    def own_hello(self) -> Hello:
         """Return this node's Hello, with its real port once it listens."""
         port = self.local_enode.tcp
         return Hello(P2P_VERSION, self._config.client_id, self._config.capabilities, port, self.key.public_key)
 
-    def status(self) -> LocalStatus:
+    def own_status(self) -> LocalStatus:
         """Return this node's Status as it is now."""
         return self._status()
 

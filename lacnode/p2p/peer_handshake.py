@@ -44,7 +44,7 @@ async def perform_handshake(
     """
     # Before the first message: a stranger must not make this node hold 16 MiB for a Hello.
     connection.accept_only(_is_short)
-    hello = await connection.exchange_hellos(network.hello())
+    hello = await connection.exchange_hellos(network.own_hello())
     # The RLPx handshake has proven `remote_id`. The Hello only claims an id, and all further steps use that one.
     if hello.node_id != connection.remote_id:
         text = "the Hello's node id is not the key of the handshake"
@@ -54,7 +54,7 @@ async def perform_handshake(
     enode = dialled or Enode(hello.node_id, addresses[1][0], hello.listen_port, None)
     await _check_permission(enode, dialled is None, network)
     # The policy comes first: a node that may not connect learns nothing of this node's limits and chain.
-    table = CapabilityTable.negotiate(network.hello().capabilities, hello.capabilities)
+    table = CapabilityTable.negotiate(network.own_hello().capabilities, hello.capabilities)
     version = table.version_of("eth")
     if version is None:
         raise ConnectionFailedError("no shared version of eth", DisconnectReason.USELESS_PEER)
@@ -66,7 +66,7 @@ async def perform_handshake(
     if dialled is None and network.peer_set.record_session_and_exceeds_rate(enode.id):
         raise ConnectionFailedError("it comes again and again", DisconnectReason.TOO_MANY_PEERS)
     # One reading of this node's chain for both directions: the peer is compared with the Status that it gets.
-    ours = network.status()
+    ours = network.own_status()
     status = await _exchange_status(connection, table, version, ours)
     outbox = SendQueue()
     peer = Peer(

@@ -48,7 +48,8 @@ class _Lane:
 
 
 class SendQueue:
-    """Messages (absolute id, body) in the order in which they are sent. One task reads them. Used on the event loop."""
+    """The messages (absolute id, body) that wait to be sent: urgent ones come first, then relayed ones, then all others,
+    each kind in the order in which it came. One task reads them. Used on the event loop."""
 
     def __init__(self) -> None:
         self._urgent = _Lane()

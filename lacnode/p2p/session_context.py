@@ -28,10 +28,10 @@ class SessionContext(Protocol):
     counters: NetworkCounters
     max_transaction_bytes: int
 
-    def hello(self) -> Hello:
+    def own_hello(self) -> Hello:
         """Return the Hello of this node to send, with its real port once it listens."""
 
-    def status(self) -> LocalStatus:
+    def own_status(self) -> LocalStatus:
         """Return this node's Status at this moment."""
 
     def connection_for_policy(self, remote: Enode, is_inbound: bool) -> Connection:

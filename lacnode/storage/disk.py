@@ -82,7 +82,7 @@ class RealDisk:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if empty else 0), PRIVATE_FILE)
 
     def make_directory(self, path: Path) -> None:
-        """Create the directory with mode 0700, and its parents, if they are missing."""
+        """Create the directory with mode 0700 if it is missing, and missing parents with the system's default mode."""
         path.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
 
     def read(self, descriptor: int) -> bytes:

@@ -220,7 +220,7 @@ class AnnouncedBlocks:
 
     def _is_sealed(self, header: BlockHeader) -> bool:
         """False if the header follows another head. Raises BlockRefusedError if it is not a valid next one."""
-        chain = self._chain.header_chain()
+        chain = self._chain.new_header_chain()
         if header.parent_hash != chain.last_hash:
             return False
         chain.verify_and_add_header(header)

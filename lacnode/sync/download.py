@@ -64,7 +64,7 @@ class BlockDownload:
         fails, has used up its time (`pace`), or gives no block at all although it claims a higher head. Raises
         InternalBlockError if a check fails by a fault of this program. Blocks that were sent before an error are valid.
         """
-        chain = await self.check_worker.run(self.chain.header_chain)
+        chain = await self.check_worker.run(self.chain.new_header_chain)
         # Not the chain's own head: the downloaded headers form a chain of their own until they are imported.
         while chain.last.number < self.peer.head.number:
             headers = await self._headers(chain)

@@ -76,7 +76,7 @@ class TestGasLimit:
     def test_a_decided_block_may_have_any_and_the_next_proposal_is_a_good_one(self, limit: int) -> None:
         at, follower = goquorum_node(), goquorum_node()
         block = sealed(with_gas_limit(draft(at), limit), FOUR[:3])
-        headers = follower.chain.header_chain()
+        headers = follower.chain.new_header_chain()
         headers.verify_and_add_header(block.header)
         for node in (at, follower):
             assert node.chain.import_block(block)
@@ -91,7 +91,7 @@ class TestFalseLists:
         at, follower = goquorum_node(), goquorum_node()
         block = up_to_false_epoch_block(at)
         assert at.chain.validators_after(block.header) == VALIDATORS
-        headers = follower.chain.header_chain()
+        headers = follower.chain.new_header_chain()
         for number in range(1, EPOCH_BLOCK + 1):
             header = at.chain.header_at(number)
             assert header is not None

@@ -56,7 +56,7 @@ class TestSwitch:
         """As in synchronisation: the node has none of these blocks yet."""
         source, at = migrating(), migrating()
         grow_to(source, FIRST_QBFT_BLOCK + 2)
-        headers = at.chain.header_chain()
+        headers = at.chain.new_header_chain()
         for number in range(1, FIRST_QBFT_BLOCK + 3):
             header = source.chain.header_at(number)
             assert header is not None
@@ -86,7 +86,7 @@ class TestSwitch:
         assert header is not None
         text = "block 6 has the extra data of qbft, and by the genesis file ibft2"
         with pytest.raises(BlockRefusedError, match=text):
-            old.chain.header_chain().verify_and_add_header(header)
+            old.chain.new_header_chain().verify_and_add_header(header)
 
     def test_a_contract_may_name_the_validators_from_it_on(self) -> None:
         three = {"validatorContractAddress": to_hex(LIST_ADDRESS)}

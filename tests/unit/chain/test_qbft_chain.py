@@ -73,10 +73,10 @@ class TestSeals:
     def test_headers_are_verified_ahead_of_their_blocks(self) -> None:
         source, at = qbft_node(), qbft_node()
         blocks = [grow(source) for _ in range(5)]
-        headers = at.chain.header_chain()
+        headers = at.chain.new_header_chain()
         for block in blocks:
             assert headers.verify_and_add_header(block.header) == QBFT.block_hash(block.header)
-        false = qbft_node().chain.header_chain()
+        false = qbft_node().chain.new_header_chain()
         with pytest.raises(BlockRefusedError, match="commit seals"):
             false.verify_and_add_header(sealed(draft(qbft_node()), FOUR[:2]).header)
 
@@ -165,9 +165,9 @@ class TestValidatorContract:
     def test_its_later_headers_are_checked_without_seals_and_its_blocks_with_them(self) -> None:
         source, at = by_contract(*VALIDATORS), by_contract(*VALIDATORS)
         good = [grow(source) for _ in range(3)]
-        headers = at.chain.header_chain()
+        headers = at.chain.new_header_chain()
         with pytest.raises(BlockRefusedError, match="commit seals"):
-            at.chain.header_chain().verify_and_add_header(sealed(good[0], FOUR[:2]).header)
+            at.chain.new_header_chain().verify_and_add_header(sealed(good[0], FOUR[:2]).header)
         unsealed = sealed(good[1], [])
         headers.verify_and_add_header(good[0].header)
         headers.verify_and_add_header(unsealed.header)
@@ -178,7 +178,7 @@ class TestValidatorContract:
     def test_a_header_ahead_that_lists_validators_is_refused(self) -> None:
         source, at = by_contract(*VALIDATORS), by_contract(*VALIDATORS)
         first, second = grow(source), grow(source)
-        headers = at.chain.header_chain()
+        headers = at.chain.new_header_chain()
         headers.verify_and_add_header(first.header)
         with pytest.raises(BlockRefusedError, match="a contract names them"):
             headers.verify_and_add_header(with_extra(second, validators=VALIDATORS).header)
@@ -199,10 +199,10 @@ class TestTransitions:
         steps = ({"block": 3, **TO_CONTRACT}, back)
         source, at = (qbft_node({LIST_ADDRESS: list_account(THREE)}, *steps) for _ in range(2))
         blocks = [grow(source, keys=keys) for keys in (FOUR, FOUR, FOUR[:3], FOUR[:3], FOUR, FOUR)]
-        headers = at.chain.header_chain()
+        headers = at.chain.new_header_chain()
         for block in blocks:
             headers.verify_and_add_header(block.header)
-        false = at.chain.header_chain()
+        false = at.chain.new_header_chain()
         for block in blocks[:4]:
             false.verify_and_add_header(block.header)
         with pytest.raises(BlockRefusedError, match="commit seals"):
