@@ -41,12 +41,13 @@ _MAKERS = ObjectMakers(BlockObject, MinedTransaction)
 
 
 def answer_query(reading: ReadContext, params: Params) -> object:
-    """Return the answer to a query, an object with `data` or `errors`. `params` are its text, the name of its
-    operation, its variables (each of the two may be None) and the facts that only the node knows (`LiveFacts`). Runs in
-    a reader.
+    """Return the answer to a query, an object with `data`, `errors` or both. `params` are its text, the name of its
+    operation, its variables (each of the two may be None) and the facts that only the node knows (`LiveFacts`). It runs
+    in a reader process, or as a short trial in the node's process.
 
-    RpcError if the query took too much time or memory. Any other error of the node that ends the query passes through.
-    Mistakes in the text become errors in the answer.
+    Mistakes in the text become errors in the answer, and so does an RpcError of one field. RpcError if the whole query
+    takes too long, its answer gets too large, or its range of blocks is too large. An unexpected exception of a field,
+    such as MissingNodeError, ends the query and passes through.
     """
     text, operation, variables, live = params
     assert isinstance(text, str)
@@ -65,12 +66,11 @@ def answer_query(reading: ReadContext, params: Params) -> object:
 
 
 def execute_if_mutation(services: RpcServices, text: str, operation: str | None, variables: object) -> Json | None:
-    """Execute `operation` of `text` in the node's own process and return the answer, an object with `data` or `errors`.
-    None if it is a query, which a reader must answer. A text with mistakes gets an answer with errors here, also if it
-    is a query.
+    """Execute `operation` of `text` in the node's own process and return the answer, an object with `data`, `errors` or
+    both. None if it is a query: nothing is executed then, and a reader must answer it. A text with mistakes gets an
+    answer with errors here, also if it is a query.
 
-    RpcError if the execution took too much time or memory. Any other error of the node that ends the operation passes
-    through.
+    An RpcError of the mutation becomes an error in the answer. An unexpected exception passes through.
     """
     try:
         document = read_document(text, operation)

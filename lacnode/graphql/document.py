@@ -60,8 +60,9 @@ time grows with the length alone."""
 
 def read_document(text: str, operation: str | None) -> DocumentNode:
     """Parse `text`, check it against the schema and the bounds, and return the document. Nothing is executed.
-    `operation` is the name of the operation to execute, None if there is only one. QueryRefusedError if there is no
-    such operation, if the text is too long, deep or complex, or if there are mistakes."""
+    `operation` is the name of the operation to execute. None means the only one. QueryRefusedError if there is no such
+    operation, if it is None and `text` has several, if the text is too long, deep or complex, or if there are mistakes.
+    """
     document = _parsed(text)
     # The complexity comes before the rules: some rules compare all fields of a text with each other.
     _check_complexity(document)
@@ -74,7 +75,7 @@ def read_document(text: str, operation: str | None) -> DocumentNode:
 
 
 def is_mutation(document: DocumentNode, operation: str | None) -> bool:
-    """Return True if `operation` of `document` is a mutation. `operation` is its name, None if there is only one. False
+    """Return True if `operation` of `document` is a mutation. `operation` is its name. None means the only one. False
     if there is no such operation."""
     found = get_operation_ast(document, operation)
     return found is not None and found.operation is OperationType.MUTATION

@@ -41,8 +41,8 @@ class MalformedRequestError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class GraphQlRequest:
-    """A GraphQL request: the text of a query, which may be empty, the name of the operation to execute (None if there is
-    only one), and its variables. Only the types are checked yet."""
+    """A GraphQL request: the text of a query, which may be empty, the name of the operation to execute (None if the
+    client names none), and its variables. Only the types are checked yet."""
 
     text: str
     operation: str | None = None
@@ -50,8 +50,9 @@ class GraphQlRequest:
 
 
 def parse_graphql_request(request: Request) -> GraphQlRequest:
-    """Return the GraphQL request of a GET or a POST. MalformedRequestError if it has none: the JSON is malformed, a
-    member has the wrong type, the text is not UTF-8, or the URL has more than `MAX_QUERY_FIELDS` fields.
+    """Return the GraphQL request of a GET or a POST. MalformedRequestError if it has none: the JSON is malformed or has
+    too many values, a member has the wrong type, the text is not UTF-8, or the URL has more than `MAX_QUERY_FIELDS`
+    fields. Without a text the result has an empty one.
 
     The body is the text of the query if its type is not JSON. A GET has the query in its URL. The text itself is not
     parsed.

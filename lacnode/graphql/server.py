@@ -89,7 +89,7 @@ class _GraphQlRoutes:
 
     async def answer(self, request: Request) -> Response:
         """Return the answer to a request that `answer_head` did not answer: a query, or the text of the schema.
-        Status 404 for an unknown path, 504 after the timeout."""
+        Status 404 for an unknown path, 405 for another method than the path has, 504 after the timeout."""
         cors = self._gate.cors_headers(request.headers)
         path = request.target.partition("?")[0]
         if path == PATH and request.method in ("GET", "POST"):

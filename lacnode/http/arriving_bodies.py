@@ -24,9 +24,9 @@ class ArrivingBody:
 
 
 class ArrivingBodies:
-    """The request bodies that one port receives, at most `limit_bytes` together. Beyond that, the address that holds
-    most loses its largest body that is not complete. A complete body and a small one, of at most `small_body_bytes`, are
-    never lost: they count, but together they may exceed the limit. Use it on the event loop."""
+    """The request bodies that one port receives, at most `limit_bytes` together. Beyond that, a body that is not
+    complete is dropped (`add_bytes`). A complete body and a small one, of at most `small_body_bytes`, are never dropped:
+    they count, but together they may exceed the limit. Use it on the event loop."""
 
     def __init__(self, limit_bytes: int, small_body_bytes: int = 0) -> None:
         self._limit_bytes = limit_bytes
@@ -48,8 +48,11 @@ class ArrivingBodies:
 
     def add_bytes(self, body: ArrivingBody, size: int) -> None:
         """Count `size` more bytes of `body`. If all bodies together exceed the limit, one of them is dropped: its
-        `scope` is cancelled. It is the largest incomplete one of the address that holds most, which may be `body`.
-        Nothing is cancelled if all bodies are complete, small (`small_body_bytes`), or cancelled already."""
+        `scope` is cancelled. That may be `body`.
+
+        A body can be dropped if it is incomplete, not small (`small_body_bytes`) and not cancelled yet. Of the addresses
+        with such a body, the one that holds most, complete bodies included, loses the largest. Nothing is cancelled if
+        no address has one."""
         body.size += size
         self._total += size
         if self._total > self._limit_bytes:

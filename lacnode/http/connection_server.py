@@ -23,8 +23,8 @@ class PortUnavailableError(Exception):
 
 
 async def open_listeners(host: str, port: int) -> list[trio.SocketListener]:
-    """Return sockets that listen on `host`, one for each address of the name. A `port` of 0 is any free port.
-    PortUnavailableError if the port cannot be opened or the name has no address."""
+    """Return sockets that listen on `host`, one for each address of the name. With a `port` of 0, each has a free port
+    of its own. PortUnavailableError if the port cannot be opened or the name has no address."""
     try:
         return list(await trio.open_tcp_listeners(port, host=host))
     except OSError as error:

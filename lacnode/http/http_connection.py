@@ -58,12 +58,12 @@ connection breaks."""
 
 
 class HttpConnection:
-    """One client, request after request. `routes` answers them. Raises trio's stream errors when the client goes away.
+    """One client, request after request. `routes` answers them.
 
     `max_body` is the largest body in bytes: a number for all requests, or a function that returns it for the head of a
-    request. Responses count for `backlog` until the client has read them, bodies for `arriving` until they are
-    answered. If one of these two is None, this connection has a bound of its own. `client` is the address at the other
-    end. If it is None, it is read from `stream`.
+    request. A longer body gets status 413. Responses count for `backlog` until the system has taken their last byte,
+    bodies for `arriving` until they are answered. If one of these two is None, this connection has a bound of its own.
+    `client` is the address at the other end. If it is None, it is read from `stream`.
     """
 
     def __init__(

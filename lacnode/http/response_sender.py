@@ -33,7 +33,7 @@ class _WaitingResponse:
 
 class ResponseSender:
     """Sends responses to `stream`. `http` is the state of its connection. Responses count for `backlog` until the
-    client has read them. A long body is compressed if the client accepts that."""
+    system has taken their last byte. A body of `MIN_COMPRESSED_BYTES` or more is compressed if the client accepts that."""
 
     def __init__(self, stream: trio.abc.Stream, http: h11.Connection, backlog: SendBacklog) -> None:
         self._stream = stream
@@ -42,7 +42,7 @@ class ResponseSender:
 
     async def send(self, response: Response, head: Request | None) -> None:
         """Send the response to the request with `head`, which `h11` has read. `head` is None if `h11` could not read
-        the head.
+        the head. The response to a HEAD request is sent without its body.
 
         Nothing is sent if `h11` can send no response now: one was sent already, or the connection has failed.
         BrokenResourceError if the client has left, does not read the response in time, or holds too much of the port's

@@ -66,7 +66,7 @@ class TlsStream(PeekableStream):
 
     async def do_handshake(self) -> None:
         """Make the handshake. It has no time limit of its own. trio.BrokenResourceError if the client's certificate is
-        not trusted, or if either side breaks off TLS."""
+        not trusted, if either side breaks off TLS, or if the connection ends."""
         handshake = partial(trio.to_thread.run_sync, self._connection.do_handshake, limiter=self._limiter)
         await self._repeat_until_done(handshake)
         # The handshake fails by itself for such a client. This check is a second one, for a handshake that ends without

@@ -93,7 +93,8 @@ class _Caller:
 @dataclass(frozen=True, slots=True)
 class Reply:
     """The reply to a message of a client. `body` is the JSON text, empty if the client expects no reply. `status` is
-    the status of HTTP. `retry_after` is in seconds, and 0 for a reply that is no refusal."""
+    the status of HTTP. `retry_after` is in seconds for a call that was refused with BusyError, and 0 for every other
+    reply."""
 
     body: bytes
     status: int = 200

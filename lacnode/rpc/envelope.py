@@ -22,7 +22,7 @@ EXACT_FLOAT = 2**53
 @dataclass(frozen=True, slots=True)
 class Call:
     """A well-formed call. `params` are empty if there were none. `id` is None, text or a number. `wants_reply` is False
-    for a notification, which has no id."""
+    for a notification, which has no member `id`. A call whose `id` is null wants a reply."""
 
     method: str
     params: Params

@@ -28,7 +28,8 @@ def check_member(controller: PrivacyController, group: bytes, number: int | None
     yet.
 
     RpcError "Unauthorized" if the tenant is no member, or if the manager does not know the group or does not answer.
-    CallLimitExceededError if a flexible group's contract does not answer in time.
+    CallLimitExceededError if a flexible group's contract does not answer in time, MissingNodeError if the state after
+    that block is not kept.
     """
     try:
         may_see_group = controller.may_see_group(group, number)

@@ -151,7 +151,8 @@ class ReadContext:
             raise timeout()
 
     def block_of(self, hash_: bytes) -> Block | None:
-        """The block with this hash (32 bytes), from the cache if it is there. None for an unknown hash."""
+        """The block with this hash (32 bytes), from the cache if it is there. None for an unknown hash. Its size is not
+        checked: `check_block_size` does that."""
         return self.chain.block_of(hash_) if self.recent is None else self.recent.load_block(hash_)
 
     def receipt_records_of(self, hash_: bytes) -> tuple[ReceiptRecord, ...] | None:

@@ -35,7 +35,8 @@ class PriceCounts:
 
 
 class RecentPrices:
-    """Counts the prices in the last `blocks` blocks of `history`, for the price that is proposed to clients."""
+    """Counts the prices in the last `blocks` blocks of `history`, for the price that is proposed to clients. In a block
+    with more than `MAX_BLOCK_PRICES` different prices, neighbouring prices count as one."""
 
     def __init__(self, history: ChainHistory, blocks: int) -> None:
         self._history = history

@@ -62,7 +62,8 @@ class Readers(Protocol):
 
     async def read(self, call: ReadCall, client: str) -> object:
         """Return the result of `call` for the address `client`. RpcError if the call ends in one or takes too long.
-        BusyError if it is refused, because too many calls wait."""
+        BusyError if it is refused, because too many calls wait or the wait was too long. Other errors may pass through:
+        StorageError, and with `ReaderThreads` each error of the call."""
         ...
 
     async def run(self) -> None:
@@ -103,7 +104,8 @@ class RequestRunner:
     async def run(self, request: bytes, steps: Steps, client: str) -> Reply:
         """Run `steps` to their end and return their reply. `request` is the JSON text and `client` the sender's
         address. There is no time limit here: cancel it. A cancelled step goes on in its thread, and its result is
-        dropped.
+        dropped. An RpcError of `readers` goes to the steps, which make a reply of it. Another error of `readers` passes
+        through, and there is no reply.
 
         Private calls have worker threads of their own, and so have searches for flexible groups. A batch with one
         private call counts as private, and one with such a search as a search. A request with an escaped letter counts

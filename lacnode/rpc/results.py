@@ -51,9 +51,11 @@ def optional_data(value: bytes | None) -> str | None:
 
 def block(chain: BlockFacts, found: Block, hash_: bytes, full: bool, max_bytes: float | None = None) -> Json:
     """Return a block in Besu's form, with whole transactions if `full`, else with their hashes. `hash_` (32 bytes) is
-    its hash. `max_bytes` bounds the answer: None for `MAX_ANSWER_BYTES`, `math.inf` for no bound.
+    its hash. `max_bytes` bounds whole transactions together: None for `MAX_ANSWER_BYTES`, `math.inf` for no bound.
+    Hashes have no bound here.
 
-    RpcError if the answer is larger. With `full`, ValueError if `chain` does not have a record for each transaction.
+    With `full`, RpcError if the transactions are larger than `max_bytes`, and ValueError if `chain` does not have a
+    record for each transaction.
     """
     shown = _block_transactions(chain, found, hash_, AnswerSize(max_bytes)) if full else None
     return block_from_outline(chain, BlockOutline.from_block(found), hash_, shown)

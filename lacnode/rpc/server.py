@@ -105,7 +105,7 @@ class RpcServers:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled. Reports as started when all ports are open. PortUnavailableError if a port cannot be
-        opened. No client was served then."""
+        opened, for the IPC socket within an ExceptionGroup. No client was served then."""
         endpoints = self._services.node.endpoints
         doors: list[tuple[ConnectionServer, Listeners]] = []
         # Both ports are opened before either is served. If the second is taken, no client was served by the first.

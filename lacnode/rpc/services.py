@@ -160,7 +160,7 @@ class RpcServices:
     """The objects that RPC methods may use. One value serves all ports of a node.
 
     `network` is None if P2P is off, and `privacy` is None if private transactions are off. `event_loop` is the loop of
-    the network and its peers.
+    the network and its peers. `change_log_level` takes a level and names of loggers (`admin_changeLogLevel`).
 
     `groups`, `client` and `privacy` depend on the call: see `for_port`, `for_client` and `for_tenant`.
     """
@@ -191,8 +191,8 @@ class RpcServices:
         return replace(self, client=client)
 
     def for_tenant(self, privacy_key: bytes) -> RpcServices:
-        """Return a copy of the services for calls of the tenant with this 32-byte key. The caller sees the private
-        transactions of this key only. Returns the same object if private transactions are off."""
+        """Return a copy of the services for calls of the tenant with this 32-byte key. Private methods with the copy see
+        the private transactions of this key only. Returns the same object if private transactions are off."""
         # A copy with another `privacy` is enough: every private method goes through it, so it cannot reach another
         # tenant's data.
         return self if self.privacy is None else replace(self, privacy=self.privacy.for_tenant(privacy_key))

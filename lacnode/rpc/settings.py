@@ -50,9 +50,9 @@ class HttpSettings:
 @dataclass(frozen=True, slots=True)
 class WebSocketSettings:
     """JSON-RPC over WebSocket. `groups` are API groups in upper case. `max_frame` is in bytes, `timeout` in seconds for
-    one message. A message may be four times `max_frame` long. `cors_origins` are the origins of pages that may connect.
-    The default is every page, as with Besu. `allowed_hosts` are the names that a `Host` header may have. Every client
-    may call if `authentication` is None. There is no TLS if `tls` is None."""
+    one message. A message may be four times `max_frame` long. `cors_origins` are regular expressions of the origins of
+    pages that may connect. The default is every page, as with Besu. `allowed_hosts` are the names that a `Host` header
+    may have. Every client may call if `authentication` is None. There is no TLS if `tls` is None."""
 
     host: str = "127.0.0.1"
     port: int = 8546

@@ -38,11 +38,13 @@ class ShortReadTrials:
         self._failed_at: dict[str, float] = {}
 
     def try_answer(self, call: ReadCall, services: RpcServices, client: str) -> tuple[bool, object]:
-        """Try `call` in this thread for `TRIAL_SECONDS`, for the address `client`. Return whether it ended within the
-        trial, and its result, which is None if it did not.
+        """Try `call` in this thread for at most `TRIAL_SECONDS`, for the address `client`. Return True and its result if
+        it ended within the trial, else False and None. RpcError, or another error, if the call ended in one within the
+        trial.
 
-        No trial is made for a long call, for a client whose last trial failed less than `NO_TRIAL_SECONDS` ago, or if
-        all trials together have used up their share of the time. RpcError, or another error, if the call ended in one.
+        No trial is made, and the answer is False and None at once, for a long call (`ReadCall.is_long`), for a client
+        whose last trial ran out of time less than `NO_TRIAL_SECONDS` ago, or if all trials together have used up their
+        share of the time.
         """
         if call.is_long or not self._allows(client):
             return False, None

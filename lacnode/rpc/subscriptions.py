@@ -163,9 +163,9 @@ class Subscriptions:
     # -- notices -----------------------------------------------------------------------------------------------------
 
     def notices_of_block(self, new_head: NewHead) -> Iterator[Notice | None]:
-        """Yield the notices of an imported block and then of its logs, to `NEW_HEADS` and `LOGS`, and None after each
-        log, where the caller may pause. They are made while the iterator is used. Nothing if no subscription wants
-        them."""
+        """Yield the notices of an imported block and then of its logs, for the active subscriptions of the kinds
+        `NEW_HEADS` and `LOGS`, and None after each log, where the caller may pause. They are made while the iterator is
+        used. The logs end if `cut_all` is called."""
         # Each form of the block is encoded once, when the first subscription wants it.
         shown: dict[bool, bytes] = {}
         for listener, subscriptions in self._of(NEW_HEADS):
@@ -201,7 +201,7 @@ class Subscriptions:
     def notices_of_private_block(self, private_block: PrivateBlock) -> Iterator[Notice | None]:
         """Yield the notices of the private logs of a block, for the active subscriptions to logs of their groups, and
         None after each log, where the caller may pause. A subscription gets none if its tenant is no longer a member of
-        the group. It may ask the group's contract, once for each tenant. It ends if `cut_all` is called."""
+        the group. It may ask the group's contract, once for each membership. It ends if `cut_all` is called."""
         cuts = self._cuts
         holds: dict[Membership, bool] = {}
         number = private_block.header.number

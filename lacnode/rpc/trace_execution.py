@@ -63,8 +63,8 @@ def with_trace_errors(handler: ReadHandler) -> ReadHandler:
 
 
 def tracing_executor_of(reading: ReadContext) -> TracingExecutor:
-    """Return a new executor for the traces of one RPC call, which ends at the deadline of `reading`. It counts what it
-    records, so one call must use one executor."""
+    """Return a new executor for the traces of one RPC call. Its executions end at the deadline of `reading`. It counts
+    what it records, so one call must use one executor."""
     return reading.chain.tracing_executor(ExecutionBudget(reading.deadline))
 
 

@@ -19,9 +19,12 @@ def find_vote_warnings(services: RpcServices, recipient: bytes, add: bool) -> li
 
 def preview_pending_votes(services: RpcServices) -> list[dict[str, object]]:
     """Return one JSON object for each change with pending votes (an address, to be added or removed), in the order of
-    the addresses: who has voted, how many votes are missing, and the effects of success. This node's own wishes count
-    too. Empty if there are none. ValidatorContractError if a contract has to name the validators and names no usable
-    ones. It asks peers for up to 5 seconds, so a worker thread must call it."""
+    the addresses: who has voted, how many votes are missing, and the effects of success. A change that only this node
+    wishes is in the list too, but its wish is no vote before a block has it. Empty if there are none.
+
+    ValidatorContractError if a contract has to name the validators and names no usable ones. It asks peers for up to 5
+    seconds, so a worker thread must call it.
+    """
     head = services.chain.head.header
     tally = services.chain.tally_after(head)
     vanish_at = services.chain.spec.ibft.parameters_at(head.number + 1).first_epoch_block_above(head.number)

@@ -104,8 +104,8 @@ class WebSocketService:
 
     async def handle_connection(self, stream: trio.abc.Stream, client: str) -> None:
         """Serve one client, whose address is `client`, from the upgrade to the close. A client that sends a POST gets
-        answers over HTTP instead (`login`), if the port has logins. Raises trio's stream errors if the client
-        disconnects. The stream is not closed."""
+        answers over HTTP instead (`login`), if the port has logins. Returns when either side has ended the connection.
+        trio's stream errors, also within an ExceptionGroup, if the connection breaks. The stream is not closed."""
         if self._login is not None and await _posts(stream):
             await HttpConnection(stream, self._login, MAX_LOGIN_BYTES, client=client).run()
         else:

@@ -18,7 +18,8 @@ WITHDRAWAL_FIELDS = ("index", "validator", "address", "amount")
 
 class BlockObject:
     """The block of `header` with the fields of `Block` in the GraphQL schema. `hash_` (32 bytes) is its hash. Its body
-    is read when a field needs it. Such a field raises RpcError "Block not found" if there is none."""
+    is read when a field needs it. Such a field raises RpcError "Block not found" if there is no body, and
+    QueryEndedError if the block is too long for a short trial in the node's process."""
 
     ommerCount = 0
     """Blocks of a BFT network have no ommers."""
@@ -68,7 +69,7 @@ class BlockObject:
         return self._context.chain.total_difficulty_of(self._header)
 
     def nextBaseFeePerGas(self) -> int | None:
-        """Return the base fee of the next block in wei per gas. None before London."""
+        """Return the base fee in wei per gas of the block after this one. None if that is before London."""
         return next_base_fee(self._context.chain.spec, self._header, self._header.timestamp)
 
     def miner(self, block: int | None = None) -> GraphQlAccount:
@@ -101,7 +102,8 @@ class BlockObject:
 
     def logs(self, filter: Filter) -> list[GraphQlLog]:
         """Return the logs of the block that fit `filter`, in order. RpcError if the filter names too much.
-        QueryEndedError if there are too many logs, or if the block is too long for a short trial in the node's process."""
+        QueryEndedError if there are too many logs, the time is over, or the block is too long for a short trial in the
+        node's process."""
         found = self._context.chain.logs_of_block(self.hash, log_filter(filter), self._context.check_block_size)
         return logs_to_objects(self._context, found)
 

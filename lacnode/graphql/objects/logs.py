@@ -15,8 +15,8 @@ Filter = Mapping[str, object]
 
 
 class GraphQlLog:
-    """A log of a block, with the fields of `Log` in the GraphQL schema. `index` counts through the whole block. Topics
-    have 32 bytes."""
+    """A log of a block, with the fields of `Log` in the GraphQL schema. `index` counts from 0 through the logs of the
+    whole block. Topics have 32 bytes."""
 
     def __init__(self, context: QueryContext, found: LogWithMetadata) -> None:
         self._context = context

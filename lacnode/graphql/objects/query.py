@@ -85,12 +85,12 @@ class Query:
         return BlockObject(self._context, header, hash_)
 
     def blocks(self, **ends: int | None) -> list[BlockObject]:
-        """Return the blocks of a range, in order. `ends` are `from` and `to`, both included, each the head if it is
-        missing. Numbers above the head are left out.
+        """Return the blocks of a range, in order. `ends` are the block numbers `from` and `to`, both included, each the
+        head if it is missing. Numbers above the head are left out: empty if both are above the head.
 
-        Empty if the first is above the head. RpcError "Invalid params" if the first is above the last. QueryEndedError
-        if the last minus the first, at most the head, is more than `max_logs_range` of the settings (0 for no bound),
-        or if the time is over.
+        RpcError "Invalid params" if `from` is above `to`. QueryEndedError if the last number (the head, if `to` is
+        above the head) minus the first is more than `max_logs_range` of the settings (0 for no bound), or if the time
+        is over.
         """
         head = self._context.chain.head.header.number
         first, last = ends.get("from"), ends.get("to")
@@ -108,12 +108,12 @@ class Query:
         return block
 
     def pending(self) -> Pending:
-        """Return the transactions of the pool as they were when the query began."""
+        """Return the object for the transactions of the pool, as they were when the query began."""
         return Pending(self._context)
 
     def transaction(self, hash: bytes) -> MinedTransaction | None:
-        """Return the transaction of a block with this hash (32 bytes). None if no block has it. Those of the pool do
-        not count."""
+        """Return the mined transaction whose own hash is `hash` (32 bytes). None if no block has it: the pool is not
+        searched. QueryEndedError if its block is too long for a short trial in the node's process."""
         place = self._context.chain.transaction_location(hash)
         return None if place is None else MinedTransaction(self._context, place.block_hash, place.index)
 

@@ -60,7 +60,7 @@ class SignedTransactionFields:
 
 
 class WaitingTransaction(SignedTransactionFields):
-    """A transaction of the pool. Fields that depend on a block are null, and `rawReceipt` is empty."""
+    """A transaction of the pool. Fields that depend on a block are None, and `rawReceipt` is empty bytes."""
 
     index = block = status = gasUsed = cumulativeGasUsed = effectiveGasPrice = effectiveTip = None
     blobGasUsed = blobGasPrice = logs = revertReason = None
@@ -87,8 +87,11 @@ class WaitingTransaction(SignedTransactionFields):
 
 
 class MinedTransaction(SignedTransactionFields):
-    """The transaction at `index` of the block with `block_hash` (32 bytes). RpcError "Block not found" if there is
-    none. Its receipt is read when a field needs it."""
+    """The transaction at `index` of the block with `block_hash` (32 bytes). Its receipt is read when a field needs it.
+
+    RpcError "Block not found" if there is no such block or no transaction at `index`. QueryEndedError if the block is
+    too long for a short trial in the node's process.
+    """
 
     def __init__(self, context: QueryContext, block_hash: bytes, index: int) -> None:
         found = context.block_of(block_hash)
@@ -157,13 +160,14 @@ class MinedTransaction(SignedTransactionFields):
         return blob_gas(self._signed) if self._signed.type == BLOB else None
 
     def blobGasPrice(self) -> int | None:
-        """Return the price of blob gas in wei. None for a transaction without blobs."""
+        """Return the price in wei of a unit of blob gas. None for a transaction without blobs."""
         if self._signed.type != BLOB:
             return None
         return BLOB_BASE_FEE if self._context.chain.spec.constant_base_fee is None else 0
 
     def logs(self) -> list[GraphQlLog]:
-        """Return the logs of the transaction, in order. Empty if there is none. QueryEndedError if there are too many."""
+        """Return the logs of the transaction, in order. Empty if there is none. QueryEndedError if there are too many,
+        or if the time is over."""
         header, hash_ = self._header, self._block_hash
         # A log's index counts through the whole block.
         first = sum(len(record.receipt.logs) for record in self._outcomes[: self.index])

@@ -63,7 +63,8 @@ def eth_estimateGas(reading: ReadContext, params: Params) -> object:
 
     `params` are the call object and, if wanted, the block (number, tag or hash, the head for null or none) and state
     overrides, which are the third parameter. The gas of the call object is ignored. RpcError if a parameter does not
-    fit, the call fails with all gas, or the state is not kept. CallTimeoutError if it takes too long.
+    fit, there is no such block, the call fails with all gas, or the state is not kept. CallTimeoutError if it takes too
+    long.
     """
     header, call = _intended(reading, params)
     try:
@@ -141,7 +142,7 @@ def eth_createAccessList(reading: ReadContext, params: Params) -> object:
     """Return the slots that a call touches, and the gas that it uses with them as its access list (EIP-2930).
 
     `params` are as for `eth_estimateGas`. Addresses without slots are left out. RpcError if a parameter does not fit,
-    the call fails, or the state is not kept. CallTimeoutError if it takes too long.
+    there is no such block, the call fails, or the state is not kept. CallTimeoutError if it takes too long.
     """
     header, call = _intended(reading, params)
     try:

@@ -163,7 +163,8 @@ def debug_replayBlock(reading: ReadContext, params: Params) -> object:
 @with_trace_errors
 def debug_standardTraceBlockToFile(reading: ReadContext, params: Params) -> object:
     """Write the steps of a block's transactions to files, one for each. Return their paths. `params` are the block's
-    hash and, if wanted, options: `txHash` chooses one transaction. No file is written if the block does not have it.
+    hash and, if wanted, options: `txHash` chooses one transaction. If the block does not have it, no file is written and
+    the answer is empty.
 
     RpcError if there is no such block, this node writes no such files, or they cannot be written or are too large.
     CallTimeoutError if it takes too long.

@@ -48,8 +48,8 @@ def priv_distributeRawTransaction(services: RpcServices, params: Params) -> obje
     no marker (a public transaction with the key of the payload). Return the data of the marker that the caller makes,
     as 0x-hexadecimal: the key of the payload (32 bytes), and a second key if members are added to a flexible group.
 
-    RpcError if privacy is off, this node takes no transactions, or the transaction is refused. CallLimitExceededError
-    if a flexible group's contract does not answer in time.
+    RpcError if privacy is off, this node takes no transactions, the transaction is refused, or the manager does not
+    store the payload. CallLimitExceededError if a flexible group's contract does not answer in time.
     """
     if not services.node.accepts_transactions:
         raise observer_refuses()

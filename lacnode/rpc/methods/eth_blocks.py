@@ -100,8 +100,8 @@ def _transaction_count(services: RpcServices, hash_: bytes) -> object:
 
 
 def eth_getUncleCountByBlockNumber(services: RpcServices, params: Params) -> object:
-    """Return "0x0", because BFT blocks have no ommers. None above the head. RpcError if the parameter is no
-    number or tag."""
+    """Return "0x0", because BFT blocks have no ommers. None above the head. RpcError if the parameter is no number or
+    tag, and also for a negative number."""
     return None if header_by_number(services, required(params, 0, "block")) is None else "0x0"
 
 

@@ -60,8 +60,8 @@ def eth_getStorageAt(services: RpcServices, params: Params) -> object:
 
 
 def eth_getTransactionCount(services: RpcServices, params: Params) -> object:
-    """Return the nonce of an address after a block, as a 0x quantity. With `pending` the pool's transactions count too.
-    `params` are the address and the block (number, tag or hash).
+    """Return the nonce of an address after a block, as a 0x quantity. For `pending` it is the first nonce, from that of
+    the head on, that no transaction of the pool has. `params` are the address and the block (number, tag or hash).
 
     RpcError if a parameter does not fit or there is no such block. MissingNodeError if the state is not kept.
     """

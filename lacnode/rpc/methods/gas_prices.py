@@ -24,8 +24,8 @@ BLOB_BASE_FEE = 1
 
 def eth_gasPrice(services: RpcServices, params: Params) -> object:
     """Return a percentile of the gas prices in the last blocks (of transactions of types 0 and 1), at most
-    `gas_price_max` of the settings, but at least the price that the next block requires, also if no block has such a
-    transaction. In wei per gas, as a 0x quantity."""
+    `gas_price_max` of the settings, but at least the price that this node's next block requires, also if no block has
+    such a transaction. In wei per gas, as a 0x quantity."""
     # The upper bound applies to the percentile alone. A price below what the next block requires would be useless.
     least = max(services.pool.settings.block_min_gas_price, services.chain.next_base_fee(int(time.time())) or 0)
     found = price_at_percentile(_recent(services).gas_prices, services.settings.gas_price_percentile)
@@ -33,8 +33,8 @@ def eth_gasPrice(services: RpcServices, params: Params) -> object:
 
 
 def eth_maxPriorityFeePerGas(services: RpcServices, params: Params) -> object:
-    """Return a percentile of the maximum priority fees in the last blocks, but at least the pool's minimum. In wei per
-    gas, as a 0x quantity."""
+    """Return a percentile of the maximum priority fees in the last blocks, but at least the lowest fee of a transaction
+    without priority in this node's blocks (`miner_getMinPriorityFee`). In wei per gas, as a 0x quantity."""
     found = price_at_percentile(_recent(services).tips, services.settings.gas_price_percentile)
     return results.quantity(max(services.pool.settings.min_priority_fee, found or 0))
 
@@ -58,9 +58,9 @@ def _blob_base_fee(spec: ChainSpec, number: int, timestamp: int) -> str:
 
 def eth_feeHistory(reading: ReadContext, params: Params) -> object:
     """Return the base fees in wei, the part of the gas that was used (0 to 1), and the rewards in wei of the last
-    blocks (EIP-1559), the oldest first. The rewards of a block are in the ascending order of the percentiles. `params`
-    are the number of blocks (1 to `MAX_HISTORY_BLOCKS`), the newest block (number or tag) and, if wanted, at most 100
-    percentiles for the rewards.
+    blocks (EIP-1559), the oldest first. The base fees have one more element, that of the block after them. The rewards
+    of a block are in the ascending order of the percentiles. `params` are the number of blocks (1 to
+    `MAX_HISTORY_BLOCKS`), the newest block (number or tag) and, if wanted, at most 100 percentiles for the rewards.
 
     RpcError if a parameter does not fit or the newest block is above the head. CallTimeoutError if it takes too long.
     """

@@ -79,10 +79,12 @@ def ibft_getPendingVotes(services: RpcServices, params: Params) -> object:
 
 
 def ibft_getSignerMetrics(reading: ReadContext, params: Params) -> object:
-    """Return how many blocks each validator proposed, and the number of its last one, as 0x quantities. The proposer is
-    read from the coinbase: a block of IBFT 1 counts for the address that it votes about. The range goes from the first
-    parameter up to the second one, which is not included. It ends before the head in each case. Without parameters it
-    is the `DEFAULT_RANGE_BLOCKS` blocks before the head.
+    """Return how many blocks of a range each validator proposed, and the number of its last one there, as 0x
+    quantities. The proposer is read from the coinbase: a block of IBFT 1 counts for the address that it votes about. A
+    validator after the range that proposed none has 0 for both.
+
+    The range goes from the first parameter up to the second one, which is not included. It ends before the head in each
+    case. Without parameters it is the `DEFAULT_RANGE_BLOCKS` blocks before the head.
 
     RpcError if the range is empty or a parameter does not fit, and CallTimeoutError if the time is over.
     """

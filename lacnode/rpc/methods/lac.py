@@ -65,7 +65,8 @@ def lac_nodeRole(services: RpcServices, params: Params) -> object:
 
 def lac_pendingVotes(services: RpcServices, params: Params) -> object:
     """Return the pending votes of all validators and the effects of their success (`preview_pending_votes`). It asks
-    peers for up to 5 seconds."""
+    peers for up to 5 seconds. ValidatorContractError if a contract has to name the validators and names no usable ones.
+    """
     return preview_pending_votes(services)
 
 
@@ -77,8 +78,8 @@ def _connected(services: RpcServices, validators: tuple[bytes, ...]) -> list[str
 
 
 def lac_privacyGroups(services: RpcServices, params: Params) -> object:
-    """Return the state of every privacy group of this node: its id in base64, its state root (0x-hexadecimal) and its
-    condition. Empty if there are none. RpcError if privacy is off.
+    """Return the state of every privacy group of this node, for a tenant also of groups of others: the group's id in
+    base64, its state root (0x-hexadecimal) and its condition. Empty if there are none. RpcError if privacy is off.
 
     The only members that are named are those with another root than this node. None is named if tenants share the node.
     """
@@ -108,9 +109,11 @@ def _members(divergences: Sequence[Divergence]) -> list[str]:
 def lac_comparePrivacyGroup(services: RpcServices, params: Params) -> object:
     """Compare the state root of a group after a block, as the caller got it from another member, with this node's. No
     member is asked. Return True if they are equal. A difference marks the group as diverged, and agreement ends that.
-    `params` are the group's id in base64, the block (number or tag) and the root in hexadecimal.
+    `params` are the group's id in base64, the block (number or tag) and the root in hexadecimal. It does not wait for
+    the execution of the block.
 
-    RpcError if privacy is off, a parameter does not fit, or the caller is no member of the group.
+    RpcError if privacy is off, a parameter does not fit, the caller is a tenant that is no member of the group, or the
+    manager does not answer. CallLimitExceededError if a flexible group's contract does not answer in time.
     """
     wanted = parse_group_id(required(params, 0, "privacyGroupId"))
     number, root = (

@@ -52,7 +52,8 @@ def miner_setMinGasPrice(services: RpcServices, params: Params) -> object:
 
 def miner_setMinPriorityFee(services: RpcServices, params: Params) -> object:
     """Set the lowest price above the base fee of a transaction without priority in this node's blocks, until the node
-    ends. `params` is wei per gas in hexadecimal text. Return True. RpcError if it is no such text."""
+    ends. `params` is wei per gas in hexadecimal text. Return True. RpcError if it is no such text. The pool accepts as
+    before."""
     services.pool.set_min_priority_fee(_price(params))
     return True
 

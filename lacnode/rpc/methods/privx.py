@@ -13,8 +13,8 @@ def privx_findFlexiblePrivacyGroup(services: RpcServices, params: Params) -> obj
     """Return the flexible groups that have all of these members, and maybe others. Empty if there are none. `params` is
     an array of keys in base64.
 
-    RpcError if privacy is off, this node has no flexible groups, or a tenant asks for groups without itself.
-    CallLimitExceededError if the search takes too long.
+    RpcError if privacy is off, a parameter does not fit, this node has no flexible groups, or a tenant asks for groups
+    without itself. CallLimitExceededError if the search takes too long.
     """
     controller = privacy_controller(services)
     members = parse_keys(required(params, 0, "addresses"), "addresses")

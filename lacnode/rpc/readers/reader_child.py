@@ -70,8 +70,8 @@ class ReaderChild:
         return child
 
     async def ask(self, task: ReaderTask) -> ReaderAnswer:
-        """Send `task` and wait for its answer. There is no time limit here. ReaderDiedError if the process ends or its
-        answer is no message.
+        """Send `task` and wait for its answer. There is no time limit here. ReaderDiedError if the process ends, or if
+        its message is too long or no ReaderAnswer. An error of `pickle` if its bytes are no message.
 
         After an error or a cancellation, half a message may be in a pipe. The process must be killed then.
         """

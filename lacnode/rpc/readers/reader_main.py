@@ -126,7 +126,8 @@ def _failed(error: BaseException) -> ReaderAnswer:
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     """Read the setup, then answer tasks until the node closes the pipe, a library panics, or this process has held more
     than `RECYCLE_BYTES` of memory. It does not end for its memory after an answer BEHIND: the node asks the same
-    process again. Return at once if the first message is no setup. It limits the memory of this process."""
+    process again. Return at once if the first message is no setup. It limits the memory of this process. StorageError
+    if the database of the setup cannot be opened."""
     setup = read_message(requests.read)
     if not isinstance(setup, ReaderSetup):
         return

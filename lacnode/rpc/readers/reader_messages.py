@@ -83,8 +83,9 @@ def frame_message(message: ReaderSetup | ReaderTask | ReaderAnswer) -> bytes:
 
 
 def read_message(read: Callable[[int], bytes]) -> object | None:
-    """Return the next message, or None at the end of the stream or for a length above `MAX_MESSAGE_BYTES`. It blocks.
-    `read` returns exactly as many bytes as asked for, or fewer at the end."""
+    """Return the next message, or None at the end of the stream, also within a message, or for a length above
+    `MAX_MESSAGE_BYTES`. It blocks. `read` returns exactly as many bytes as asked for, or fewer at the end. An error of
+    `pickle` if the bytes are no message."""
     head = read(LENGTH_BYTES)
     size = int.from_bytes(head)
     # The node ended, or wrote something else. In both cases nothing that follows can be understood.

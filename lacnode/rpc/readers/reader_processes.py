@@ -93,7 +93,8 @@ class ReaderProcesses:
         """Wait for a process, and return the result of `call` for the address `client` as `EncodedJson`.
 
         RpcError if the call ends in one, takes too long, its process dies, or the state that it reads is not kept.
-        BusyError if too many calls wait, the wait was too long, or no process can be started.
+        BusyError if too many calls wait, the wait was too long, or no process can be started. StorageError if the node
+        cannot commit its blocks for the process.
         """
         seconds = self._setup.settings.call_seconds
         async with self._turns.turn(client), self._process() as (child, is_new):

@@ -37,6 +37,7 @@ class BlockOverrides:
     """The fields of a block's header that the caller sets. A field that is None keeps the value that it has without
     overrides. `extra_data` and `mix_hash` have the same defaults in each block: no bytes, and zeros. `hash`,
     `state_root` and `mix_hash` have 32 bytes, `coinbase` 20. `timestamp` is in Unix seconds, `base_fee` in wei per gas.
+    `hash` stands in the place of the block's computed hash, also as the parent hash of the next block.
     """
 
     number: int | None = None
@@ -167,10 +168,11 @@ def _check_nonces(blocks: Sequence[BlockCalls]) -> None:
 
 def number_blocks(blocks: Sequence[BlockCalls], number: int, timestamp: int) -> Iterator[BlockCalls]:
     """Yield `blocks` with their numbers and timestamps after the block with `number` and `timestamp` (Unix seconds),
-    and empty blocks between numbers that the caller names.
+    and empty blocks between numbers that the caller names. A block without a number gets the next one, and one without
+    a timestamp that of the block before plus `TIMESTAMP_STEP_SECONDS`.
 
-    RpcError, while it is used, if numbers or timestamps do not ascend, or the blocks are more than
-    `MAX_SIMULATED_BLOCKS`.
+    RpcError, while it is used, if numbers or timestamps do not ascend, or if all blocks, the empty ones included, are
+    more than `MAX_SIMULATED_BLOCKS`.
     """
     first = number
     for block in blocks:

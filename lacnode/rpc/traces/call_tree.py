@@ -99,7 +99,8 @@ def _geth_error(call: TracedCall) -> str:
 
 def count_selectors(traced: TracedTransaction) -> dict[str, int]:
     """Return how often each selector was called with data of each length, as `4byteTracer` shows them. A key is the
-    selector in 0x-hexadecimal, a hyphen, and the number of bytes after it."""
+    selector in 0x-hexadecimal, a hyphen, and the number of bytes after it. Creations, calls of precompiled contracts,
+    and calls with less than 4 bytes of data are left out."""
     found: Counter[str] = Counter()
     for call, _ in _walk(traced.call):
         is_message = call.kind not in CREATES.values() and not call.is_precompile

@@ -80,7 +80,8 @@ def flat_traces(
     traced: TracedTransaction, size: AnswerSize, place: TransactionPlace | None = None, *, names_creation: bool = True
 ) -> list[dict[str, object]]:
     """Return the flat traces of `traced` in Besu's form and order, with its `place` if there is one. `names_creation`
-    adds `creationMethod`. Their bytes are added to `size`. RpcError if `size` is above its bound then."""
+    adds `creationMethod` to the creations. The calls must have been recorded (`TraceDetail.CALLS`). The bytes of the
+    traces are added to `size`. RpcError if `size` is above its bound then."""
     maker = _Maker(traced, size)
     maker.run()
     method = "create2" if any(step.name == "CREATE2" for step in traced.steps) else "create"

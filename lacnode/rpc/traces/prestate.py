@@ -9,9 +9,12 @@ Json = dict[str, object]
 
 
 def prestate(traced: TracedTransaction, size: AnswerSize, *, is_diff: bool) -> Json:
-    """Return the touched accounts before the transaction, by address in 0x-hexadecimal. With `is_diff` the changed ones
-    before (`pre`) and their new values (`post`). The reads must have been recorded. The bytes are added to `size`.
-    RpcError if `size` is above its bound then."""
+    """Return the touched accounts before the transaction, by address in 0x-hexadecimal. With `is_diff`, return an object
+    with two members instead: `pre` has the changed accounts before it, without those that it created, and `post` the
+    values that it changed, without the accounts that it deleted.
+
+    The reads must have been recorded. The bytes are added to `size`. RpcError if `size` is above its bound then.
+    """
     for change in traced.changes.values():
         codes = sum(len(values.code) for values in (change.before, change.after) if values is not None)
         size.add(ACCOUNT_BYTES + SLOT_BYTES * len(change.storage) + 2 * codes)

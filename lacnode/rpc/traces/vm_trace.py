@@ -26,8 +26,8 @@ STEP_BYTES, ITEM_BYTES = 130, 70
 
 
 def vm_trace(traced: TracedTransaction, size: AnswerSize) -> Node:
-    """Return the tree of the steps of `traced`, which must have been recorded in full, in Besu's form. The bytes are
-    added to `size`. RpcError if `size` is above its bound then, or if calls are nested too deep."""
+    """Return the tree of the steps of `traced` in Besu's form. The steps must have been recorded (`TraceDetail.STEPS`).
+    The bytes are added to `size`. RpcError if `size` is above its bound then, or if calls are nested too deep."""
     check_call_depth(traced)
     return _Maker(traced, size).run()
 
