@@ -12,7 +12,7 @@ MIN_COMPRESSED_BYTES = 1400
 
 def choose_coding(head: Request | None, body: bytes) -> str | None:
     """Return the coding to compress `body` with, `gzip` or `deflate`, by the `Accept-Encoding` of its request. A coding
-    with a weight (`q`) above 0, or without one, is accepted. gzip comes first if both are, whatever their weights.
+    with a weight (`q`) above 0, or without one, is accepted. gzip comes first if both are, also with the lower weight.
 
     None for no compression: the header names neither as accepted (`*` names none), the body is shorter than
     `MIN_COMPRESSED_BYTES`, or `head` is None (the request could not be read).

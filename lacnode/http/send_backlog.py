@@ -9,8 +9,8 @@ COMPRESSIONS_AT_ONCE = 2
 
 
 class ClientBacklog(Protocol):
-    """The bytes that wait for one client: `size`. Hashable by identity. `SendBacklog` calls `cut_off` to end its
-    connection."""
+    """The bytes that wait for the client of one connection: `size`. Hashable by identity. `SendBacklog` calls `cut_off`
+    to end the connection."""
 
     size: int
     """Bytes."""
@@ -21,7 +21,8 @@ class ClientBacklog(Protocol):
 
 class SendBacklog:
     """The waiting bytes of one port, at most `limit_bytes`. Beyond that, the client with the most waiting bytes is cut
-    off. `compressing` limits the threads that compress responses. Use it on the event loop."""
+    off. A client is one connection here, not an address. `compressing` limits the threads that compress responses. Use
+    it on the event loop."""
 
     def __init__(self, limit_bytes: int) -> None:
         self.compressing = trio.CapacityLimiter(COMPRESSIONS_AT_ONCE)

@@ -76,7 +76,8 @@ class TlsStream(PeekableStream):
             raise trio.BrokenResourceError("the client has not been looked at")
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Encrypt and send all of `data`. trio.BrokenResourceError if either side breaks off TLS."""
+        """Encrypt and send all of `data`. It waits while the client does not read. trio.BrokenResourceError if either
+        side breaks off TLS, or if the connection breaks."""
         rest = memoryview(data)
         while rest:
             # One record at a time. OpenSSL would copy the whole of a payload of 16 MB into its memory at once.

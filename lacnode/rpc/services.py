@@ -52,9 +52,9 @@ class NetworkView(Protocol):
         """The connected peers, in no particular order. May be read in any thread. Empty if there are none."""
 
     def add_static(self, enode: Enode) -> bool:
-        """Make `enode` a static node: it is dialled from now on whenever it is not connected, until this node ends.
-        Return True, or False if it is one already with the same address, or is this node. Must be called on the event
-        loop."""
+        """Make `enode` a static node: it is dialled from now on whenever it is not connected and the rules permit it,
+        until this node ends. Return True, or False if it is static already with the same address, or is this node. Must
+        be called on the event loop."""
 
     def remove_static_and_disconnect(self, enode: Enode) -> bool:
         """End the connection with `enode`, if there is one, and do not dial it again. It may still dial this node.
@@ -96,10 +96,11 @@ class PermissionView(Protocol):
 
     def simulate_change(self, call: TransactionCall, sender: bytes, budget: ExecutionBudget) -> ChangeSimulation:
         """Execute `call` from `sender` (20 bytes) on a copy of the head's state, and keep nothing. Return whether it
-        succeeds, which administrators remain able to change the rules, and whether it can lock all of them out.
+        succeeds, which of `sender` and the listed administrators could change the rules after it, and whether an admin
+        contract is there after it.
 
-        TransactionRejectedError if the call cannot begin, ExecutionInterruptedError if `budget` is used up or
-        cancelled.
+        TransactionRejectedError if the call cannot begin, SystemCallError if no block can follow the head,
+        ExecutionInterruptedError if `budget` is used up or cancelled.
         """
 
     def status(self) -> dict[str, object]:

@@ -112,8 +112,9 @@ class Query:
         return Pending(self._context)
 
     def transaction(self, hash: bytes) -> MinedTransaction | None:
-        """Return the mined transaction whose own hash is `hash` (32 bytes). None if no block has it: the pool is not
-        searched. QueryEndedError if its block is too long for a short trial in the node's process."""
+        """Return the mined transaction with this hash (32 bytes), which is the transaction's own. None if no block has
+        it: the pool is not searched. QueryEndedError if its block is too long for a short trial in the node's process.
+        """
         place = self._context.chain.transaction_location(hash)
         return None if place is None else MinedTransaction(self._context, place.block_hash, place.index)
 

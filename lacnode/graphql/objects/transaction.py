@@ -152,7 +152,7 @@ class MinedTransaction(SignedTransactionFields):
         return self._signed.effective_gas_price(self._header.base_fee)
 
     def effectiveTip(self) -> int:
-        """Return the price above the base fee, in wei per gas."""
+        """Return the price above the base fee, in wei per gas: before London the whole price."""
         return self.effectiveGasPrice() - (self._header.base_fee or 0)
 
     def blobGasUsed(self) -> int | None:

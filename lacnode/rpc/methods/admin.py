@@ -35,8 +35,8 @@ def _enode(params: Params) -> Enode:
 
 
 def admin_addPeer(services: RpcServices, params: Params) -> object:
-    """Make the enode URL in `params` a static node, which is dialled from now on. Return True, or False if it is one
-    already, with the same address.
+    """Make the enode URL in `params` a static node: it is dialled from now on whenever it is not connected and the rules
+    permit it, until this node ends. Return True, or False if it is static already, with the same address.
 
     RpcError if P2P is off, if the URL is wrong or has a host name, or if it is this node's own.
     """

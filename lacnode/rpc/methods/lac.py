@@ -78,8 +78,9 @@ def _connected(services: RpcServices, validators: tuple[bytes, ...]) -> list[str
 
 
 def lac_privacyGroups(services: RpcServices, params: Params) -> object:
-    """Return the state of every privacy group of this node, for a tenant also of groups of others: the group's id in
-    base64, its state root (0x-hexadecimal) and its condition. Empty if there are none. RpcError if privacy is off.
+    """Return the state of each privacy group that a marker on the chain has concerned: its id in base64, its state root
+    (0x-hexadecimal) and its condition. A group that was only created is not shown. A tenant sees the groups of others
+    too. Empty if there are none. RpcError if privacy is off.
 
     The only members that are named are those with another root than this node. None is named if tenants share the node.
     """
@@ -129,7 +130,7 @@ def lac_acceptGroupHistory(services: RpcServices, params: Params) -> object:
     the member's manager key in base64. Return True if it will be replaced soon.
 
     Return False if no history of this member differs from this node's. RpcError if privacy is off, a parameter does not
-    fit, or the caller is a tenant.
+    fit, or the caller is a tenant. GroupRebuildError if the block of the history's marker is missing.
     """
     wanted = parse_group_id(required(params, 0, "privacyGroupId"))
     teller = parse_key(required(params, 1, "publicKey"), "publicKey")

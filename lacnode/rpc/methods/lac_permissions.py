@@ -60,9 +60,10 @@ def lac_explainTransaction(services: RpcServices, params: Params) -> object:
 
 def lac_simulatePermissionChange(services: RpcServices, params: Params) -> object:
     """Return the effects of the transaction of a call object on the rules, without sending it. The members are
-    `succeeds`, `canChange` (the administrators in 0x-hexadecimal that could change the rules after it, in an array) and
-    `locksOut` (true if it locks all of them out). It is executed on the state of the head, and nothing is stored. Its
-    gas limit is `SIMULATION_GAS`: the `gas` of the call object is ignored.
+    `succeeds`, `canChange` and `locksOut`. `canChange` is an array of those that could change the rules after it, among
+    the sender and the listed administrators (0x-hexadecimal). `locksOut` is true if the transaction succeeds and
+    `canChange` is empty, and false without an admin contract. The transaction is executed on the state of the head, and
+    nothing is stored. Its gas limit is `SIMULATION_GAS`: the `gas` of the call object is ignored.
 
     RpcError if the call object does not fit or the transaction is rejected, and CallTimeoutError after
     `SIMULATION_SECONDS`.

@@ -98,17 +98,17 @@ def get_accounts(services: RpcServices, params: Params) -> object:
 
 
 def add_nodes(services: RpcServices, params: Params) -> object:
-    """`perm_addNodesToAllowlist`: append enode URLs to the file and to the rules, all or none. Return "Success".
-    RpcError with Besu's text if the list or P2P is off, or the change is not possible (`NodeAllowlist.add`). Nothing
-    has changed then, except after Besu's error about a file that is out of sync: the rules have changed, and the file
-    has not."""
+    """`perm_addNodesToAllowlist`: append enode URLs to the file and to the rules, all or none. Return "Success". DNS
+    may take seconds. RpcError with Besu's text if the list or P2P is off, or the change is not possible
+    (`NodeAllowlist.add`). Nothing has changed then, except after Besu's error about a file that is out of sync: the
+    rules have changed, and the file has not."""
     texts = _texts(params)
     return _changed(_nodes(services).add, texts, _NODE_ERRORS)
 
 
 def remove_nodes(services: RpcServices, params: Params) -> object:
     """`perm_removeNodesFromAllowlist`: remove enode URLs from the file and from the rules, all or none. Return
-    "Success". RpcError with Besu's text if the list or P2P is off, or the change is not possible
+    "Success". DNS may take seconds. RpcError with Besu's text if the list or P2P is off, or the change is not possible
     (`NodeAllowlist.remove`). Nothing has changed then, except after Besu's error about a file that is out of sync: the
     rules have changed, and the file has not."""
     texts = _texts(params)

@@ -16,8 +16,8 @@ Test = Callable[[PooledTransaction], bool]
 
 
 def txpool_besuStatistics(services: RpcServices, params: Params) -> object:
-    """Return the largest number of pooled transactions (-1 for a layered pool), and the numbers of local and of remote
-    ones."""
+    """Return the number of transactions that the pool may have at most (-1 for a layered pool), and how many local and
+    how many remote ones it has now."""
     statistics = services.pool.statistics
     return {"maxSize": statistics.max_size, "localCount": statistics.local, "remoteCount": statistics.remote}
 

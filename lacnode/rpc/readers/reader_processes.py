@@ -80,8 +80,8 @@ class ReaderProcesses:
         self._kept: list[_Kept] = []
 
     async def run(self) -> None:
-        """End every process that had no call for `IDLE_SECONDS`, until cancelled. When it is cancelled, end all
-        processes."""
+        """End every process that had no call for `IDLE_SECONDS`, until cancelled. When it is cancelled, end the
+        processes that have no call. A process that has one ends if its call is cancelled."""
         try:
             while True:
                 await trio.sleep(IDLE_SECONDS / 4)
