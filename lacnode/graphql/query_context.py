@@ -68,7 +68,7 @@ class QueryContext:
 
     def transaction(self, block_hash: bytes, index: int) -> object:
         """Return the object for the transaction at `index` of the block with `block_hash` (32 bytes). RpcError "Block
-        not found" if there is none."""
+        not found" if there is no such block or transaction. QueryEndedError as for `block_of`."""
         return self._makers.transaction(self, block_hash, index)
 
     def block_of(self, hash_: bytes) -> Block | None:

@@ -68,8 +68,8 @@ def client_address(stream: trio.abc.Stream) -> str:
 class ConnectionServer:
     """Accepts at most `limit` connections at a time. A client is an address (`client_address`). A further connection
     takes the place of the oldest connection of the client that has most, if that client has at least two more than its
-    own client has. Otherwise it is closed at once. A client with `limit_per_client` connections loses its oldest one
-    for a new one.
+    own client has. If no client has so many, the further connection is closed at once. A client with `limit_per_client`
+    connections loses its oldest one for a new one.
 
     Each connection runs in `handle_connection`, and is closed when that ends. `name` stands in log lines.
     """

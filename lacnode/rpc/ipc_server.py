@@ -58,7 +58,8 @@ class IpcServer:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled, then remove the file. Reports as started when the socket is open. PortUnavailableError
-        if the socket cannot be made: another process uses it, the path is too long, or it is a file of another kind."""
+        if the socket cannot be made: another process listens at the path, the path is too long or is a file that is no
+        socket, or the system refuses the socket."""
         with _socket_file(self._settings.path) as made:
             async with trio.SocketListener(trio.socket.from_stdlib_socket(made)) as listener:
                 log.info(f"IPC endpoint opened: {self._settings.path}")

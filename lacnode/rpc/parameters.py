@@ -225,8 +225,8 @@ def header_by_number(services: HasChain, value: object) -> BlockHeader | None:
 
 def header_by_number_or_hash(services: HasChain, value: object) -> BlockHeader:
     """Return the header that a "number or hash" parameter means: a number, a tag, a hash, or an object (EIP-1898).
-    RpcError "Block not found" if there is none. RpcError "Unknown block" for `finalized` and `safe`, and -32602 for any
-    other value."""
+    RpcError "Block not found" if there is no such block. RpcError "Unknown block" for `finalized` and `safe`, and -32602
+    for any other value."""
     # Besu tells a hash from a number by the length of the text alone, with or without 0x.
     if isinstance(value, Mapping):
         header = _header_by_object(services, value)

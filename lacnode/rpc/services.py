@@ -158,7 +158,7 @@ class ChainCaches:
 
 @dataclass(frozen=True, slots=True)
 class RpcServices:
-    """The objects that RPC methods may use. One value serves all ports of a node.
+    """The objects that RPC methods may use. A node makes one value. Its ports and its clients get copies.
 
     `network` is None if P2P is off, and `privacy` is None if private transactions are off. `event_loop` is the loop of
     the network and its peers. `change_log_level` takes a level and names of loggers (`admin_changeLogLevel`).

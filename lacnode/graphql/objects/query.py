@@ -66,7 +66,7 @@ class Query:
 
     def block(self, number: int | None = None, hash: bytes | None = None) -> BlockObject:
         """Return a block by its number or its hash (32 bytes), or the head if both are None. NotFoundError if there is
-        none. RpcError "Invalid params" if both are given."""
+        no such block. RpcError "Invalid params" if both are given."""
         if number is not None and hash is not None:
             raise invalid_params()
         if number is not None:

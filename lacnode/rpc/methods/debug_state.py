@@ -233,7 +233,7 @@ def _numbered(reading: ReadContext, params: Params) -> Block:
 
 def debug_getRawReceipts(reading: ReadContext, params: Params) -> object:
     """Return the encoded receipts (EIP-2718) of a block, as 0x-hexadecimal, in order, by its number, hash or a tag.
-    RpcError if there is no such block or they are too large."""
+    RpcError if there is no such block or the receipts are too large."""
     header = header_by_number_or_hash(reading, required(params, 0, "block"))
     hash_ = reading.chain.hash_at(header.number)
     records = None if hash_ is None else reading.receipt_records_of(hash_)

@@ -102,8 +102,8 @@ def debug_traceBlock(reading: ReadContext, params: Params) -> object:
     """Execute a block that is given in RLP (hexadecimal), and return the trace of each transaction with its hash, in
     order. `params` are the block and, if wanted, the options. The block need not be in the chain and is not stored.
 
-    RpcError if it cannot be read or executed, its parent is unknown (as for the genesis), the traces are too large, or
-    the state is not kept. CallTimeoutError if it takes too long.
+    RpcError if the block cannot be read or executed, its parent is unknown (as for the genesis), the traces are too
+    large, or the state is not kept. CallTimeoutError if it takes too long.
     """
     try:
         block = Block.decode(parse_bytes(required(params, 0, "block"), "block"))
@@ -166,7 +166,8 @@ def debug_standardTraceBlockToFile(reading: ReadContext, params: Params) -> obje
     hash and, if wanted, options: `txHash` chooses one transaction. If the block does not have it, no file is written and
     the answer is empty.
 
-    RpcError if there is no such block, this node writes no such files, or they cannot be written or are too large.
+    RpcError if there is no such block, `trace_directory` of the settings is None, or the files cannot be written or are
+    too large. Files that were written before the error stay.
     CallTimeoutError if it takes too long.
     """
     hash_ = parse_hash32(required(params, 0, "block hash"), "block hash")

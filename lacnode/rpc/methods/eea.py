@@ -65,9 +65,9 @@ def priv_getEeaTransactionCount(services: RpcServices, params: Params) -> object
     """Return the next nonce of an account in the group of `privateFrom` and `privateFor`, as a 0x quantity. `params`
     are the address, a key in base64, and an array of keys in base64.
 
-    It waits a short time for the execution, and then answers with what is executed. Transactions that wait for a block
-    do not count. RpcError if privacy is off, a parameter does not fit, or `privateFrom` is not the key of this node, or
-    of the caller if tenants share the node.
+    It waits a short time for private execution, and then answers with what is executed. Transactions that wait for a
+    block do not count. RpcError if privacy is off, a parameter does not fit, or `privateFrom` is not the key of this
+    node, or of the caller if tenants share the node.
     """
     controller = privacy_controller(services)
     sender = parse_address(required(params, 0, "address"))

@@ -55,7 +55,7 @@ def eth_getBlockByNumber(services: RpcServices, params: Params) -> object:
 
 
 def eth_getBlockByHash(services: RpcServices, params: Params) -> object:
-    """Return the block with a hash in Besu's form, None if there is none. `params` are the hash, and whether
+    """Return the block with a hash in Besu's form, None if the hash is unknown. `params` are the hash, and whether
     transactions are shown whole (true) or by their hashes.
 
     If the block is large, not decoded yet and shown whole, return the `ReadCall` that a reader process answers.
@@ -89,8 +89,8 @@ def eth_getBlockTransactionCountByNumber(services: RpcServices, params: Params) 
 
 
 def eth_getBlockTransactionCountByHash(services: RpcServices, params: Params) -> object:
-    """Return the number of transactions of a block as a 0x quantity, by its hash (32 bytes). None if there is none.
-    RpcError if the parameter does not fit."""
+    """Return the number of transactions of a block as a 0x quantity, by the block's hash (32 bytes). None for an unknown
+    hash. RpcError if the parameter does not fit."""
     return _transaction_count(services, _hash(params))
 
 
@@ -133,7 +133,7 @@ def eth_getBlockReceipts(services: RpcServices, params: Params) -> object:
 
 def block_receipts(reading: ReadContext, params: Params) -> object:
     """Return the receipts of a block in Besu's form, in order, by the hash (32 bytes) in `params`. RpcError if there is
-    no such block or they are too large. It is the handler of `answer_about_block`, not a method."""
+    no such block or the receipts are too large. It is the handler of `answer_about_block`, not a method."""
     hash_ = block_hash_parameter(params)
     found, receipt_records = reading.block_of(hash_), reading.receipt_records_of(hash_)
     if found is None or receipt_records is None:

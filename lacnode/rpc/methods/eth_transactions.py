@@ -107,18 +107,18 @@ def eth_getTransactionByHash(services: RpcServices, params: Params) -> object:
 
 def eth_getTransactionByBlockHashAndIndex(services: RpcServices, params: Params) -> object:
     # Besu's message names a transaction hash, though the parameter is a block's hash.
-    """Return a transaction by its block's hash and its index, in Besu's form. None if there is none. If the block is
-    large and not decoded yet, return the `ReadCall` that a reader process answers. RpcError if a parameter does not
-    fit, or the answer is too large."""
+    """Return a transaction by its block's hash and its index, in Besu's form. None for an unknown hash, and for an index
+    without a transaction. If the block is large and not decoded yet, return the `ReadCall` that a reader process
+    answers. RpcError if a parameter does not fit, or the answer is too large."""
     with with_error_message(INVALID_TRANSACTION_HASH):
         hash_ = parse_hash32(required(params, 0, "block hash"), "block hash")
     return _at(services, hash_, _parse_index(params))
 
 
 def eth_getTransactionByBlockNumberAndIndex(services: RpcServices, params: Params) -> object:
-    """Return a transaction by its block's number or tag and its index, in Besu's form. None if there is none. If the
-    block is large and not decoded yet, return the `ReadCall` that a reader process answers. RpcError if a parameter
-    does not fit, or the answer is too large."""
+    """Return a transaction by its block's number or tag and its index, in Besu's form. None above the head, and for an
+    index without a transaction. If the block is large and not decoded yet, return the `ReadCall` that a reader process
+    answers. RpcError if a parameter does not fit, or the answer is too large."""
     hash_ = services.chain.hash_at(parse_block_number(services, required(params, 0, "block")))
     with with_error_message("Invalid transaction index params"):
         index = _parse_index(params)
@@ -134,8 +134,9 @@ def _at(services: RpcServices, hash_: bytes, index: int) -> object:
 
 
 def transaction_at(reading: ReadContext, params: Params) -> object:
-    """Return a transaction in Besu's form by its block's hash (32 bytes) and its index in `params`. None if there is
-    none. RpcError if it is too large. It is the handler of `answer_about_block`, not a method."""
+    """Return a transaction in Besu's form by its block's hash (32 bytes) and its index in `params`. None for an unknown
+    hash, and for an index without a transaction. RpcError if the transaction is too large. It is the handler of
+    `answer_about_block`, not a method."""
     hash_, index = block_hash_parameter(params), _index(params)
     found, receipt_records = reading.block_of(hash_), reading.receipt_records_of(hash_)
     if found is None or receipt_records is None or index >= len(found.transactions):

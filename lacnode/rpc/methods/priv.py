@@ -140,8 +140,8 @@ def priv_getPrivateTransaction(services: RpcServices, params: Params) -> object:
 
 def priv_getTransactionReceipt(services: RpcServices, params: Params) -> object:
     """Return the receipt of a private transaction, by its marker's hash (32 bytes). None if the transaction was not
-    executed yet, and in each case in which `priv_getPrivateTransaction` returns None. It may wait a short time for the
-    execution.
+    executed yet, and in each case in which `priv_getPrivateTransaction` returns None. It may wait a short time for
+    private execution.
 
     RpcError if the hash does not fit or privacy is off, and "Internal error" if the manager does not give the payload
     or the payload is no private transaction.
@@ -245,9 +245,9 @@ def _receipt(found: FoundPrivateTransaction, receipt: PrivateReceipt, executed: 
 
 def priv_getTransactionCount(services: RpcServices, params: Params) -> object:
     """Return the next nonce of an account in a group, as a 0x quantity. `params` are the address and the group's id in
-    base64. It waits a short time for the execution, and then answers with what is executed. Transactions that wait for
-    a block do not count. RpcError if privacy is off, a parameter does not fit, or the caller is no member of the
-    group."""
+    base64. It waits a short time for private execution, and then answers with what is executed. Transactions that wait
+    for a block do not count. RpcError if privacy is off, a parameter does not fit, or the caller is a tenant that is no
+    member of the group."""
     controller = privacy_controller(services)
     sender = parse_address(required(params, 0, "address"))
     group = required(params, 1, "privacyGroupId")
@@ -266,7 +266,7 @@ def priv_getTransactionCount(services: RpcServices, params: Params) -> object:
 def priv_getCode(services: RpcServices, params: Params) -> object:
     """Return the code (0x-hexadecimal) of a contract in a group's state after a block. None if there is no account.
     `params` are the group's id in base64, the address and the block (number, tag or hash). It waits a short time for
-    the execution, and then answers with what is executed.
+    private execution, and then answers with what is executed.
 
     RpcError if privacy is off, a parameter does not fit, there is no such block, or the caller is no member of the
     group.
@@ -287,7 +287,7 @@ def priv_getCode(services: RpcServices, params: Params) -> object:
 def priv_call(services: RpcServices, params: Params) -> object:
     """Return the `ReadCall` that a reader answers with the output (0x-hexadecimal) of a call on a group's state after a
     block. None if there is no such block. `params` are the group's id in base64, the call object and the block (number
-    or tag). It waits a short time for the execution, and then takes the state as far as it is executed.
+    or tag). It waits a short time for private execution, and then takes the state as far as it is executed.
 
     RpcError if privacy is off, a parameter does not fit, the caller was no member after that block, the call has no
     `to`, or it has a value.
@@ -341,7 +341,7 @@ def _succeeded(result: PrivateResult) -> PrivateResult:
 
 def priv_debugGetStateRoot(services: RpcServices, params: Params) -> object:
     """Return the state root (32 bytes as 0x-hexadecimal) of a group after a block. `params` are the group's id in
-    base64 and the block (number or tag). It waits a short time for the execution, and then answers with what is
+    base64 and the block (number or tag). It waits a short time for private execution, and then answers with what is
     executed. RpcError if privacy is off, there is no such group, the caller is no member, or the block is above the
     head."""
     controller = privacy_controller(services)
@@ -390,8 +390,8 @@ def matching_private_logs(
     services: RpcServices, controller: PrivacyController, wanted: bytes, query: LogQuery
 ) -> ReadCall:
     """Return the `ReadCall` that a reader answers with the logs of the group `wanted` (32 bytes) that fit `query`, as
-    JSON and within the bounds of `eth_getLogs`. It waits a short time for the execution. Logs of blocks that are not
-    executed by then are missing. RpcError if the caller is no member."""
+    JSON and within the bounds of `eth_getLogs`. It waits a short time for private execution. Logs of blocks that are
+    not executed by then are missing. RpcError if the caller is a tenant that is no member."""
     number = _number_of(services, query)
     check_member(controller, wanted, number)
     end = min(query.to_block, services.chain.head.header.number)
