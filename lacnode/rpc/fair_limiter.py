@@ -41,8 +41,8 @@ class FairLimiter:
 
     @asynccontextmanager
     async def turn(self, client: str) -> AsyncIterator[None]:
-        """Hold a turn for the address `client` in the `async with` block. BusyError with HTTP's status 429 or 503 if
-        too many requests wait, or if the wait was too long."""
+        """Wait for a turn for the address `client`, and hold it in the `async with` block. BusyError as for
+        `acquire`."""
         await self.acquire(client)
         try:
             yield
@@ -50,9 +50,11 @@ class FairLimiter:
             self.release()
 
     async def acquire(self, client: str) -> None:
-        """Wait for a turn for the address `client`. The caller must call `release` when its turn ends. BusyError with
-        HTTP's status 429 or 503 if too many requests wait, or if the wait was too long. Then there is no turn to
-        release."""
+        """Wait for a turn for the address `client`. The caller must call `release` when its turn ends.
+
+        BusyError with HTTP's status 429 if too many requests of this address wait, and with 503 if too many of all
+        addresses wait or the wait was longer than `wait_seconds`. Then there is no turn to release.
+        """
         if self._free:
             self._free -= 1
             return
