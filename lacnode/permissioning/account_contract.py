@@ -40,7 +40,7 @@ class AccountContract:
         """Decide whether `sender` (20 bytes) may send `transaction` in the block after that of `header`, on the state
         after the block of `header`. The exceptions of the genesis come first.
 
-        The contract has `seconds` for its answer, and so has each contract that says who is an exempt administrator.
+        Each call of the contract, and of the contracts that say who is an exempt administrator, has at most `seconds`.
         `math.inf` is no limit. If the address has no contract, the decision is a permission, as in Besu.
         ContractUnreadableError if the contract exists and gives no valid answer, or if the state cannot be read.
         """

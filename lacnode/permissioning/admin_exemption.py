@@ -36,8 +36,9 @@ class AdminExemption:
         """Return True if `sender` is an administrator and `target` is the ingress, the admin or the rules contract.
 
         `sender` and `target` are addresses of 20 bytes. `target` is None if the transaction creates a contract. The
-        result is then False. The contracts are read on the state after the block of `header`, each for at most
-        `seconds`. The result is False if a contract gives no valid answer.
+        result is then False. The contracts are read on the state after the block of `header`. Each call has at most
+        `seconds`. The result is False, without an error, if a contract gives no valid answer or the state cannot be
+        read.
         """
         if target is None:
             return False

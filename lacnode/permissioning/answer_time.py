@@ -67,8 +67,8 @@ class AnswerTimeLimit:
         """Yield a question with the time limit that holds now: at most `seconds`. The caller asks the contract within
         this context, whose duration is measured. A question with the limit 0 must not be asked.
 
-        After a timeout there is one question at a time. Another thread waits for its turn for at most `SHORT_SECONDS`.
-        Its limit is 0 if it gets no turn.
+        For some time after a timeout, or after slow answers, one thread asks at a time. Another thread waits for its
+        turn for at most `SHORT_SECONDS`. The limit of its question is 0 if it gets no turn.
         """
         question = self._question(seconds)
         if question.share == 1:

@@ -12,8 +12,8 @@ class Decision:
 
     `rule` is a stable name in kebab case, such as `node-contract`, `local-accounts` or `validators-of-the-state`.
     `source` is the holder of the rule: the address of a contract in 0x-hexadecimal, the path of a file, `this node` or
-    `genesis`. `block` is the number of the block whose state was read, None if no state was read. `reason` is one
-    sentence without a full stop.
+    `genesis`. `block` is the number of the head or the parent block that the decision holds after. It is None if the
+    decision does not depend on the chain, as with a local list. `reason` is one sentence without a full stop.
     """
 
     allowed: bool

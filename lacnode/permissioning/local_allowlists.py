@@ -75,7 +75,7 @@ class AccountAllowlist:
 
     @property
     def entries(self) -> tuple[str, ...]:
-        """The accounts of the list, as 0x-hexadecimal texts in lower case, in the order of the file."""
+        """The accounts that the list has now, as 0x-hexadecimal texts in lower case, in the order of the list."""
         return tuple(self._entries)
 
     def decide(self, sender: bytes | None) -> Decision:
@@ -184,8 +184,8 @@ class NodeAllowlist:
 
     @property
     def entries(self) -> tuple[Enode, ...]:
-        """The entries in the order of the file, each once. A host name is given as its known address, as Besu does,
-        unless names are looked up again from time to time."""
+        """The entries that the list has now, in its order, each once. A host name is given as its known address, as
+        Besu does, unless names are looked up again from time to time."""
         if self._names is not None and not self._names.looks_up_again:
             return tuple(map(self._with_address, self._nodes.listed))
         return self._nodes.listed
@@ -228,7 +228,8 @@ class NodeAllowlist:
         take seconds.
 
         AllowlistChangeError with EMPTY, INVALID, DUPLICATED, EXISTING or PERSIST_FAILURE: the list is unchanged.
-        AllowlistChangeError with FILE_SYNC: the list has changed, but the file has not.
+        AllowlistChangeError with FILE_SYNC: the list has changed, but the file has not. A host name that is not
+        allowed is INVALID. So is a name without an address, unless names are looked up again from time to time.
         """
         # The names are looked up before the lock is taken. A slow name server must not stop other changes.
         added = self._checked(urls)
@@ -356,8 +357,8 @@ class LocalPermissions:
     lock: Lock = field(default_factory=RLock, compare=False, repr=False)
 
     def reload(self) -> None:
-        """Read the files of both lists again and use them. DNS may take seconds. PermissionsFileError if one is
-        invalid. Both lists are then unchanged."""
+        """Read the files of both lists again and use them. Write the accounts back in lower case. DNS may take seconds.
+        PermissionsFileError if a file is invalid. Both lists are then unchanged."""
         with self.lock:
             # Both files are read before any list changes. A mistake in the second file must not leave half a reload.
             accounts = None if self.accounts is None else _read_accounts(self.accounts.path)
@@ -372,7 +373,8 @@ def open_local_permissions(
     settings: PermissioningSettings, own_id: bytes, fixed: Sequence[Enode], names: HostNames | None = None
 ) -> LocalPermissions:
     """Open the lists that `settings` name. A list without a file is None. `own_id` is the id of this node (64 bytes).
-    `fixed` are the bootnodes and static nodes. Host names are allowed if `names` is given.
+    `fixed` are the bootnodes and static nodes. Host names are allowed if `names` is given. DNS may take seconds. The
+    accounts are written back in lower case.
 
     PermissionsFileError if a file has no valid list, or if the list of nodes lacks a fixed node.
     """

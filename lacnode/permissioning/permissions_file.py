@@ -34,8 +34,8 @@ class AllowlistKind(Enum):
 
 
 def read_entries(path: Path, kind: AllowlistKind) -> tuple[str, ...]:
-    """Return the list `kind` of the file in its order, as texts that are not checked. The list counts under its own
-    key, or under the legacy key if that is absent.
+    """Return the list `kind` of the file in its order, as texts that are not checked. It is the list under the key
+    `kind.value`. If the file does not have this key, it is the list under `kind.legacy_key`.
 
     PermissionsFileError if the file cannot be read, is not valid TOML, is larger than `MAX_PERMISSIONS_FILE_BYTES` or
     does not have the list.
@@ -65,7 +65,8 @@ def write_entries(path: Path, kind: AllowlistKind, entries: Sequence[str]) -> No
     """Replace the list `kind` in the file. The layout is Besu's: the other list on its own line, then this list without
     an end of line.
 
-    The file must exist. Comments and unknown keys are lost, as in Besu. The other list is kept even under its old key.
+    The file must exist. Comments and unknown keys are lost, as in Besu. The other list is kept. If the file has it
+    under the legacy key, it is written under the new key.
     OSError if the file cannot be read or written, or would be larger than `MAX_PERMISSIONS_FILE_BYTES`. ValueError if
     the file is empty or not valid TOML. The file is unchanged after an error, unless it is mounted by itself: such a
     file is overwritten in place.

@@ -75,11 +75,12 @@ class RefusalExplainer:
 
     def explain_connection(self, refusal: Decision, source: Enode, destination: Enode, header: BlockHeader) -> Decision:
         """Return a copy of `refusal` with the reasons of the rules contract about the two nodes. Its `source` is then
-        the rules contract.
+        the rules contract. If no reason is found, also because no question is answered in time, the `reason` of the
+        copy says that both nodes may be listed, but not in groups that may connect.
 
-        The contract is asked on the state after the block of `header`. `refusal` itself if no reason is found, if no
-        question is answered in time, or if the contract was slow lately. If the ingress has no rules contract, the copy
-        has its `reason` lengthened by that, and the `source` of `refusal`.
+        The contract is asked on the state after the block of `header`. If the ingress has no rules contract, the copy
+        has its `reason` lengthened by that, and the `source` of `refusal`. `refusal` itself if the contract was slow
+        lately.
         """
         return self._within_time(
             lambda questions: questions.explain_connection(refusal, source, destination, header), refusal
@@ -101,8 +102,8 @@ class RefusalExplainer:
 
     def find_other_listed_address(self, enode: Enode, header: BlockHeader) -> str | None:
         """Return the `host:port` at which lacnode's own rules contract lists the id of `enode`, if `enode` has another
-        host or port. None if they are equal, the id is not listed, the rules are not lacnode's, or the contract was
-        slow lately.
+        host or port. None if they are equal, the id is not listed, the rules are not lacnode's, the contract gives no
+        answer, or it was slow lately.
 
         These rules decide by the id alone. A difference is a hint that the node has moved.
         """

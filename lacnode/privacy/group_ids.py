@@ -37,8 +37,8 @@ def sort_keys_by_java_hash(members: Iterable[bytes]) -> list[bytes]:
 
 
 def group_id(members: Iterable[bytes], seed: bytes | None = None) -> bytes:
-    """Return the id of a group (32 bytes): Keccak-256 of the RLP list of the sorted keys and of the seed, if it has
-    one.
+    """Return the id of a group (32 bytes): Keccak-256 of the RLP list of the keys, as `sort_keys_by_java_hash` sorts
+    them, and of the seed after them. `seed` may have any length. None adds nothing to the list.
 
     `members` are public keys. Their order and repetitions do not count. A LEGACY group has no seed.
     """

@@ -84,8 +84,8 @@ class KeyRing:
         return tuple(pair.public for pair in self._pairs)
 
     def find_pair(self, public: bytes) -> KeyPair | None:
-        """Return the own pair with this public key (32 bytes). None if it is another manager's. The time is the same
-        for any key."""
+        """Return the own pair with this public key (32 bytes). None if it is no own key. The time is the same for any
+        key."""
         # All pairs are compared, also after a match. The duration does not show a stranger which keys are here.
         found = None
         for pair in self._pairs:

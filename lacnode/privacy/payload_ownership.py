@@ -64,8 +64,8 @@ class GroupKnowledge(Protocol):
         """Return the members of the LEGACY group `group_id` (32 bytes) if they are the public keys `named` (32 bytes
         each) and more, as `alwayssendto` makes them. None if such members are not known.
 
-        The id must have been computed from them. The caller checks that `named` are among them. EnclaveUnreachableError
-        if the manager or its store does not answer.
+        The result must be keys from which `group_id` is computed. That `named` are among them is checked by the caller.
+        EnclaveUnreachableError if the manager or its store does not answer.
         """
 
 

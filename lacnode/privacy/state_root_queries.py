@@ -68,5 +68,6 @@ class StateRootClient(Protocol):
     # All managers are asked in one call. One that is silent must not delay the others.
     def ask(self, own: bytes, questions: Mapping[bytes, Sequence[StateRootQuery]]) -> StateRootReplies:
         """As the own key `own` (32 bytes), ask the manager of each key its queries, at most `MAX_STATE_ROOT_QUERIES`
-        each. Return the replies by key, in the order of the queries. A manager that does not answer has none. None in a
-        reply is a state that is unknown there or not given. This blocks for the calls."""
+        each. Return the replies by key, in the order of the queries. None in a reply is a state that is unknown there
+        or not given. The result does not have a key whose manager is unknown or gives no usable answer. This blocks for
+        the calls. EnclaveError `EnclaveNoMatchingPrivateKey` if `own` is not an own key."""

@@ -106,8 +106,9 @@ class AddressPolicy:
         return reach_of(address) in self._open or _is_in(address, self._allowed)
 
     def permits_url(self, url: str) -> bool:
-        """Return True if `url` may be stored: its host is a name or an address that may be called, or the URL is an own
-        one or listed by the operator. False if its port is not valid. A name is not looked up here."""
+        """Return True if `url` may be stored: its host is a name or an address that may be called, or its host and port
+        are those of an own URL or of a URL that the operator listed. False if its port is not valid. A name is not
+        looked up here."""
         # A name is checked when it is called, at the address that DNS gives then. An earlier answer proves nothing.
         place = _place(url)
         return place is not None and (

@@ -40,8 +40,8 @@ RESERVED_SHARE = 8
 
 class BoundedTable(Generic[K, V]):
     """A table with at most `limit` entries, and at most `limit_per_source` of one source and level. KEPT and ANSWERED
-    entries leave an eighth of it to others. OWN entries are always accepted, also beyond the limit. Not safe for several
-    threads."""
+    entries leave an eighth of it to others. OWN entries are always accepted, also beyond both limits. Not safe for
+    several threads."""
 
     def __init__(self, limit: int, limit_per_source: int) -> None:
         self._limit = limit

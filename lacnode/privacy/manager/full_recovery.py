@@ -82,8 +82,8 @@ class FullRecovery:
 
     def ask_next(self) -> int | None:
         """Ask the manager whose turn it is for its next page, and store what is missing. Return the number of payloads
-        that were stored, 0 also if the manager gave no usable answer. None if no manager is due. This blocks for the
-        time of the calls.
+        that were stored, 0 also if the manager gave no usable answer. None if no manager is due, or if other threads
+        ask the hosts of all that are due. This blocks for the time of the calls.
 
         EnclaveUnreachableError if the own store fails.
         """

@@ -17,12 +17,15 @@ class GroupRefusedError(Exception):
 def accept_group_record(
     record: GroupRecord, known: GroupRecord | None, proven_teller: bytes | None
 ) -> GroupRecord | None:
-    """Return the record to store when another manager sends `record`. None if there is nothing new, or if it deletes an
-    unknown group without a proof. Nothing is stored here.
+    """Return the record to store when another manager sends `record`. None if there is nothing new, if the known group
+    is deleted, or if `record` deletes an unknown group without a proof. Nothing is stored here.
 
     `known` is the stored record of the group, None if there is none. `proven_teller` is the key (32 bytes) that the
     other manager has proven, None if its protocol proves no key. It must not be a key that the message only names: a
-    proven member may delete a group that is unknown here. GroupRefusedError if the record is refused.
+    proven member may delete a group that is unknown here.
+
+    GroupRefusedError if `proven_teller` is no member, the group is LEGACY, its seed imitates the id of a LEGACY group,
+    or the group is known with another name or description.
     """
     if proven_teller is not None and proven_teller not in record.members:
         raise GroupRefusedError("it is told by a key that is no member")
@@ -49,8 +52,8 @@ def accept_group_record(
 def accept_recovered_group(record: GroupRecord, known: GroupRecord | None, proven_teller: bytes) -> GroupRecord | None:
     """Return the record to store when a manager that has proven the key `proven_teller` (32 bytes) gives back a record
     that this manager may have lost. None if there is nothing new. `known` is the stored record, None if there is none.
-    The rules are those of `accept_group_record`, except that a LEGACY group is accepted too, with its members alone.
-    GroupRefusedError if the record is refused.
+    The rules and the GroupRefusedError are those of `accept_group_record`, except that a LEGACY group is accepted too,
+    with its members alone.
     """
     if record.type is not GroupType.LEGACY:
         return accept_group_record(record, known, proven_teller)

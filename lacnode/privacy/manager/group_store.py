@@ -70,7 +70,8 @@ class GroupStore:
 
         No other writer can write in between. `is_pushed` says that another manager announced the record, and
         `proven_teller` is the key that it has proven (32 bytes, empty if none). QuotaExceededError if such a record is
-        of an unknown group and would exceed a bound of the quota. StoreError if the database fails.
+        of an unknown group and would exceed a bound of the quota. StoreError if the database fails, CborError if the
+        known record is damaged.
         """
         with self._database.write() as connection:
             known = _find_record(connection, group_id)

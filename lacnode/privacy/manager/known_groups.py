@@ -46,9 +46,9 @@ class KnownGroups:
         """Return why `payload` does not belong to its group, as a text without its content. None if it does.
 
         `parties` are the keys that the private transaction in the payload names, None if it has no private transaction.
-        Without one, and for a flexible group, the sender must be a member if the group of the payload is known here
-        (unless its seed imitates a LEGACY id, `GroupRecord.seed_imitates_legacy_id`). For a flexible group the
-        transaction must name the sender in its `privateFrom`, too. The errors of `record_of` pass through.
+        The rule is `find_ownership_refusal`, with two additions. Without a private transaction, and for a flexible
+        group, the sender must be a member if the group of the payload is known here (unless its seed imitates a LEGACY
+        id, `GroupRecord.seed_imitates_legacy_id`). The errors of `record_of` pass through.
         """
         if parties is None:
             return self._find_refusal_of_sender(payload)

@@ -115,7 +115,8 @@ class LocalTransactionManager:
         EnclaveError if the payload is empty or too large, the sender is not an own key, a recipient is unknown or no
         valid key, a recipient's manager does not prove its key, or a recipient's Tessera would give the group another
         id: nothing is stored then. EnclaveError `NodePropagatingToAllPeers` if a manager does not confirm: the payload
-        is stored and may have reached others. EnclaveUnreachableError if the store fails.
+        is stored and may have reached others. EnclaveUnreachableError if the store fails: the payload may then be
+        stored and delivered all the same.
         """
         own = self._keys.sender_pair(sender).public
         # Orion's rule: the group consists of the recipients, the keys of `alwayssendto` and the sender. The order is
@@ -229,8 +230,8 @@ class LocalTransactionManager:
         """Create a PANTHEON group of the public keys `members` (32 bytes each), announce it to the managers of all
         members, and store it. `sender` is an own key, None for the first one. The seed is random if `seed` is None.
 
-        EnclaveError if the sender is no member, the seed does not give a new group, a member's manager is unknown or
-        does not prove its key, a member's Tessera would give the group another id, or a manager does not confirm. In
+        EnclaveError if the sender is no member, the seed gives the id of another group, a member's manager is unknown
+        or does not prove its key, a member's Tessera would give the group another id, or a manager does not confirm. In
         each case the group is not stored here. In the last case others may have it. EnclaveUnreachableError if the
         store fails.
         """

@@ -50,8 +50,8 @@ class ManagedGroups:
         managers of all members, and store it. `sender` is an own key, None for the first one. The seed is random if
         `seed` is None.
 
-        EnclaveError if the sender is no member, the seed does not give a new group, a member's manager is unknown or
-        does not prove its key, a member's Tessera would give the group another id, or a manager does not confirm. In
+        EnclaveError if the sender is no member, the seed gives the id of another group, a member's manager is unknown
+        or does not prove its key, a member's Tessera would give the group another id, or a manager does not confirm. In
         each case the group is not stored here. In the last case others may have it.
         """
         own = self._keys.sender_pair(sender).public

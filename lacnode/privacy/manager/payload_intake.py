@@ -106,7 +106,8 @@ class PayloadIntake:
         *,
         counts_to_quota: bool,
     ) -> None:
-        """Store a payload that own keys open, with an entry in the audit log. Listeners are called if it is new.
+        """Store a payload that own keys open, and tell the queue of missing payloads. A new payload gets an entry in
+        the audit log, and the listeners are called. A payload that is stored already gets its new boxes alone.
 
         `readers` are the own keys with the positions of their boxes (at least one). `recovery_boxes` are boxes of other
         parties, by their public key. Those of own keys and of parties with a box are left out. `event` is the event of
@@ -115,7 +116,7 @@ class PayloadIntake:
 
         EnclaveError `PrivacyGroupNotFound` if the payload does not belong to its group, `InvalidPayload` if its key has
         another payload already, if it is too large or would have more than `MAX_BOXES` boxes, `StorageQuotaExceeded` if
-        a quota is reached. EnclaveUnreachableError if the database fails.
+        a quota is reached or the disk is almost full. EnclaveUnreachableError if the database fails.
         """
         if len(payload.cipher_text) > MAX_PAYLOAD_BYTES + MAC_BYTES:
             # It could never be given back: a reader accepts no recovery answer of this size.

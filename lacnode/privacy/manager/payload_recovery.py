@@ -236,8 +236,8 @@ class PayloadRecovery:
     def recover_page(self, own: bytes, key: bytes, after: int) -> RecoveredPage | None:
         """Ask the manager of `key` for the payloads and groups of the own key `own` (32 bytes each) after the number
         `after` (0 for the first page), and store what is missing. Return the outcome. None if the manager is unknown or
-        gives no usable answer. What came before a malformed part of a page may be stored. EnclaveUnreachableError if
-        the own store fails."""
+        gives no usable answer. What came before a malformed part of a page may be stored. EnclaveError
+        `EnclaveNoMatchingPrivateKey` if `own` is not an own key. EnclaveUnreachableError if the own store fails."""
         url = self._manager.party_info.keys.get(key)
         if url is None:
             return None

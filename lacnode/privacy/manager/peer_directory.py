@@ -137,14 +137,15 @@ class PeerDirectory:
 
     def has_answered(self, url: str) -> bool:
         """Return True if `url` is the operator's or the own one, or if a manager has answered there (also before a
-        restart). It need not answer now."""
+        restart). The manager may be silent now. No manager is called."""
         with self._lock:
             trust_level = self._urls.trust_level(url)
             return trust_level is not None and trust_level >= TrustLevel.KEPT
 
     def is_key_of_called_manager(self, key: bytes) -> bool:
         """Return True if a manager named `key` (32 bytes) as its own when this manager called it (also before a
-        restart), if it was set with `set_key_url`, or if it is an own key. Otherwise the key need not be proven."""
+        restart), if it was set with `set_key_url`, or if it is an own key. True does not mean that the key was proven.
+        No manager is called."""
         with self._lock:
             trust_level = self._keys.trust_level(key)
             return trust_level is not None and trust_level >= TrustLevel.KEPT

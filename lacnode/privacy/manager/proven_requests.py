@@ -71,12 +71,12 @@ class RequestAuthenticator:
         self._secret = secrets.token_bytes(32)
 
     def own_pair(self, public: bytes) -> KeyPair | None:
-        """Return the own pair with this public key (32 bytes). None if it is another manager's."""
+        """Return the own pair with this public key (32 bytes). None if it is no own key."""
         return self._keys.find_pair(public)
 
     def issue_challenge(self, body: bytes) -> bytes:
-        """Return a challenge (CBOR) for the key that the request in `body` (CBOR) names. It is valid for
-        `CHALLENGE_VALID_SECONDS`, for any number of requests of this key.
+        """Return a challenge (CBOR) for the requester's key, which the request in `body` (CBOR) names. The challenge is
+        valid for `CHALLENGE_VALID_SECONDS`, for any number of requests of this key. The key is not proven here.
 
         EnclaveError `EnclaveNoMatchingPrivateKey` if the request names another receiver. EnclaveError
         `ObjectJsonDeserialization` if it is malformed.

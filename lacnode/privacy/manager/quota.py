@@ -146,8 +146,9 @@ class Quota:
                 self.usage.unknown_bytes += size
 
     def check_disk(self, size: int) -> None:
-        """Check that the disk has space for `size` more bytes beside the reserve. QuotaExceededError if it has not. The log
-        warns once if little is left."""
+        """Check that the disk has space for `size` more bytes beside the reserve. QuotaExceededError if it has not. No
+        check if no disk is watched or the reserve is 0. The log warns once if little is left. OSError if the disk cannot
+        be read."""
         reserve = self._settings.disk_reserve_bytes
         if self._directory is None or not reserve:
             return

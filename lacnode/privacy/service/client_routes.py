@@ -29,9 +29,9 @@ class ClientRoutes:
     """The request handler of the client API.
 
     `version` is the answer of `/version`. `limiter` bounds the worker threads. Without a `token` no client is asked for
-    one. Without `any_host`, only the names of this machine are accepted in `Host`. This protects from DNS rebinding: a
-    web page cannot make a browser call this API under another name. `networks` are the networks where clients must be,
-    empty for any.
+    one. Without `any_host`, only the loopback names in `LOOPBACK` are accepted in `Host`. This protects from DNS
+    rebinding: a web page cannot make a browser call this API under another name. `networks` are the networks where
+    clients must be, empty for any.
     """
 
     def __init__(

@@ -39,7 +39,7 @@ class EnclaveTls:
     """TLS to the manager at the argument `url` by the files `files`: the own certificate and the known certificate of
     the manager. The attribute `url` is the same URL with the scheme https.
 
-    TlsSetupError if a file cannot be used. Its text begins as Besu's.
+    TlsSetupError if a file cannot be used.
     """
 
     def __init__(self, files: EnclaveTlsFiles, url: str) -> None:

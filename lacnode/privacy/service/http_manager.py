@@ -157,9 +157,10 @@ class HttpTransactionManager:
 
     def pantheon_members(self, group_id: bytes) -> Collection[bytes] | None:
         """Return the members (public keys) of the PANTHEON group `group_id` (32 bytes). None if the manager does not
-        know it or deleted it, empty if it has another type. EnclaveUnreachableError if it does not answer.
+        know it or deleted it, empty if it has another type. EnclaveUnreachableError if it does not answer or its answer
+        is malformed.
 
-        As in Besu, every error of the manager means that the group does not exist.
+        As in Besu, every error with which the manager answers means that the group does not exist: None.
         """
         try:
             group = self.retrieve_group(group_id)
@@ -169,8 +170,8 @@ class HttpTransactionManager:
 
     def widened_members(self, named: Sequence[bytes], group_id: bytes) -> Sequence[bytes] | None:
         """Return the members of the LEGACY group `group_id` (32 bytes), as the manager stores it, if the id is computed
-        from them. That `named` are among them is the caller's check. None if the manager has no such group.
-        EnclaveUnreachableError if it does not answer.
+        from them. That `named` are among them is the caller's check. None if the manager has no such group or answers
+        with an error. EnclaveUnreachableError if it does not answer or its answer is malformed.
 
         Orion and Tessera store the group of a payload that their own client sent. For a received payload they store
         none.

@@ -89,8 +89,9 @@ class ManagerConfig:
 
     @property
     def is_open_to_everyone(self) -> bool:
-        """Whether every client that reaches the client port may read every payload. False if the port is on a loopback
-        interface."""
+        """Whether every client that reaches the client port may read every payload. False if a token, networks of
+        clients or a list of client certificates (strict TLS with the trust `whitelist`) are configured, or if the port
+        is on a loopback interface."""
         # Any other trust would let in a client that comes with a name that is new, or with a certificate of a public
         # authority.
         by_list = self.clientconnectiontls == "strict" and self.clientconnectiontlsservertrust == "whitelist"

@@ -50,7 +50,7 @@ _HOST = re.compile(r"[!-.0-~]+")
 
 
 class AnswerError(Exception):
-    """The answer of another manager is malformed, is cut off, or is too long."""
+    """The answer of another manager is malformed, is cut off, is too long, or comes in too many pieces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +110,8 @@ async def exchange(stream: trio.abc.Stream, request: bytes, max_answer_bytes: in
     """Send `request` on `stream` and return the answer. The caller bounds the time, and closes the stream after an
     error or a cancellation.
 
-    AnswerError if the answer is malformed, ends early, comes in too many small pieces, or has a body of more than
-    `max_answer_bytes` bytes. trio.BrokenResourceError if the connection breaks.
+    AnswerError if the answer is malformed, ends early, comes in too many small pieces, has a body of more than
+    `max_answer_bytes` bytes, or too many bytes beside the body. trio.BrokenResourceError if the connection breaks.
     """
     await stream.send_all(request)
     data = bytearray()

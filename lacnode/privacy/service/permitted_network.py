@@ -35,8 +35,8 @@ class PermittedNetwork:
 
     async def connect(self, host: str, port: int, seconds_per_address: float) -> trio.SocketStream:
         """Return a TCP connection to `host` (a name or an address) at the first of its permitted addresses that
-        answers. Each address has `seconds_per_address` to answer. The look-up of a name has no time limit here. OSError
-        if no address may be called or none answers."""
+        answers. At most `MAX_ADDRESSES_OF_NAME` are tried, one after the other, for `seconds_per_address` each. The
+        look-up of a name has no time limit here. OSError if no address may be called or none answers."""
         failure: Exception = OSError("none of its addresses may be called")
         # The connection goes to the address, not to the name. A second look-up of the name may give another address.
         for address in await self._permitted_addresses(host, port):

@@ -44,8 +44,9 @@ MAX_CHAIN_FILE_BYTES = 2**16
 
 @dataclass(frozen=True, slots=True)
 class TlsTrust:
-    """The certificates of other managers that are trusted: by a chain to the system's roots (`SSL_CERT_FILE`) if
-    `trusts_chains`, by the fingerprints `known`, or both. `known` is None if fingerprints do not count."""
+    """Which certificates of the other side are trusted: those with a chain to the system's roots (`SSL_CERT_FILE`) if
+    `trusts_chains`, and those whose fingerprints are in `known`. One of the two is enough. `known` is None if
+    fingerprints do not count."""
 
     trusts_chains: bool
     known: Fingerprints | None

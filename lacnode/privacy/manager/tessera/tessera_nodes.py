@@ -168,9 +168,10 @@ class TesseraNodes:
     def fetch_payloads(
         self, wanted: Sequence[bytes], parties: Sequence[bytes]
     ) -> Iterator[tuple[bytes, TesseraPayload]]:
-        """Ask every Tessera for the payloads `wanted` (keys of 32 bytes) once for each of `parties` (own public keys).
-        Yield each payload that a Tessera gives, with the party for which it was given. Payloads without a group, or
-        with another key, are left out. One payload may come several times. Whether an own key opens it is not checked.
+        """Ask every Tessera for the payloads `wanted` (keys of 32 bytes) once for each of `parties` (own public keys),
+        all at the same time, when the first item is read. Yield each payload that a Tessera gives, with the party for
+        which it was given. Payloads without a group, or with another key, are left out. One payload may come several
+        times. Whether an own key opens it is not checked.
         """
         asked = [(url, party, key) for url in self._urls for party in parties for key in wanted]
         answers = self._call([_resend_call(*question) for question in asked])
