@@ -245,9 +245,10 @@ class PayloadRecovery:
 
     def recover_payloads(self, wanted: Sequence[bytes]) -> int:
         """Ask the known managers for the payloads `wanted` (keys of 32 bytes, at most `MAX_WANTED_PAYLOADS`) and store
-        them. Return how many were stored. For each own key, no more managers are asked after `ASKING_SECONDS`. Calls to
-        URLs where no manager has answered yet are limited (`UnansweredUrlLimit`). Managers that do not answer raise no
-        error. EnclaveUnreachableError if the own store fails."""
+        them. Return how many were stored. They count for the quota of their senders, unless `was_lost`. For each own
+        key, no more managers are asked after `ASKING_SECONDS`. Calls to URLs where no manager has answered yet are
+        limited (`UnansweredUrlLimit`). Managers that do not answer raise no error. EnclaveUnreachableError if the own
+        store fails."""
         total = 0
         for own in self._own_pairs():
             until = self._clock() + ASKING_SECONDS

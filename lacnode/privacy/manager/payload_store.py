@@ -63,8 +63,8 @@ class PayloadStore:
         self._quota = Quota()
 
     def set_quota(self, quota: Quota) -> None:
-        """Use `quota` for payloads and groups that other managers push from now on. The bytes that are stored are
-        counted into it."""
+        """Use `quota` for payloads and groups that other managers push from now on. The bytes of stored payloads that
+        were pushed before are counted into it."""
         with self._database.read() as connection:
             for known, size in connection.execute("SELECT known, sum(bytes) FROM senders GROUP BY known"):
                 # SQLite has numbers in place of booleans.

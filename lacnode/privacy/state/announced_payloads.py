@@ -39,7 +39,8 @@ def record_successful_marker(
 
 def remove_successful_marker(batch: Batch, payload_key: bytes, place_key: bytes) -> None:
     """Delete the record of the payload `payload_key` (32 bytes) if it is that of the marker whose place has the key
-    `place_key` (12 bytes). The markers after it must be recorded again. No effect otherwise."""
+    `place_key` (12 bytes). The caller records the successes at later markers again. No effect if the record is that of
+    another marker, or if there is none."""
     before = batch.get(FIRST_MARKERS_TABLE, payload_key)
     if before is not None and before[:_PLACE_BYTES] == place_key:
         batch.delete(FIRST_MARKERS_TABLE, payload_key)

@@ -48,8 +48,9 @@ class BlockRecords:
             found.append(LogWithMetadata(log, len(found), self.hash, block.number, timestamp, marker_hash, index))
 
     def write(self, writer: PrivateStoreWriter) -> None:
-        """Write the receipts, markers, roots and the facts about senders with `writer`. The logs are a part of the
-        receipts. `long` and `begin_to_wait_for_long` are not written: the caller handles them."""
+        """Write the receipts, markers, roots and the facts about senders with `writer`, and delete the receipts of
+        `refused` markers. The logs are a part of the receipts. `long`, `begin_to_wait_for_long` and the trie nodes of
+        the roots are not written: the caller handles them."""
         groups = {stored.marker_hash: group_id for group_id, markers in self.markers.items() for stored in markers}
         # The key of a receipt has the block hash, as in Besu, so receipts of one marker in two blocks cannot mix.
         for marker_hash, receipt in self.receipts.items():

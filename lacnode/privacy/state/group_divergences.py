@@ -21,8 +21,9 @@ class GroupDivergences:
 
     def accept_history(self, group_id: bytes, teller: bytes) -> bool:
         """Record that the operator accepts the history of the group `group_id` that the key `teller` sent (32 bytes
-        each): it is to replace what was executed here. Return False if no contradicting history of this key is
-        recorded. GroupRebuildError if the block of its marker is missing.
+        each): it is to replace what was executed here. Return True if that is recorded, also for a dismissed history.
+        Return False if no contradicting history of this key is recorded. GroupRebuildError if the block of the
+        history's marker is missing.
 
         The thread of private execution replaces the state soon after this has returned.
         """

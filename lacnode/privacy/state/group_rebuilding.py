@@ -65,7 +65,7 @@ class GroupRebuilder:
 
         GroupRebuildError if a payload or a block is lost, or if all results are too large for one commit.
         EnclaveUnreachableError if the manager does not answer. ExecutionInterruptedError if the time of `budget` ends and
-        nothing is stored. The errors of `UnreadTask.read` pass through.
+        nothing is stored. The other errors of `PrivateBlockExecutor.execute_block` pass through.
         """
         first = min(found)
         # The list of markers, and the old blocks, are read before the execution. The old rows are deleted by it later.

@@ -30,8 +30,8 @@ COUNTED_TOGETHER = 100
 class GroupCondition(Enum):
     """The condition of a group.
 
-    CURRENT: all is executed. WAITING: payloads or long transactions are missing. DIVERGED: another member has another
-    state, or a history contradicts.
+    CURRENT: all is executed. WAITING: payloads are missing, or a long transaction is not executed yet. DIVERGED:
+    another member has another state, or a history contradicts, also while the group waits.
     """
 
     CURRENT = "current"
@@ -43,10 +43,11 @@ class GroupCondition(Enum):
 class GroupStatus:
     """The status of one group.
 
-    `missing_payloads` counts the payloads that are missing, or may be missing while the manager does not answer.
-    `number` is the block up to which the group is executed, `root` its state root there (32 bytes). `divergences` are
-    the members with another root, and the histories that contradict. `is_executing` says that the group waits for a
-    long private transaction.
+    `missing_payloads` counts the payloads that the group is known to miss, by gaps in its private nonces, and all that
+    may belong to any group: those that the manager fails to give, and those of markers that wait while it does not
+    answer. `number` is the block up to which the group is executed, `root` its state root there (32 bytes).
+    `divergences` are the members with another root, and the histories that contradict. `is_executing` says that the
+    group waits for a long private transaction.
     """
 
     group_id: bytes

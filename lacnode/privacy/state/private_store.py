@@ -146,7 +146,8 @@ class Divergence:
 
 class PrivateStoreReader:
     """The private tables in one snapshot, which must be open while its iterators are used. StorageError from every
-    method if a value is damaged or cannot be read."""
+    method if a value is damaged or cannot be read. RlpError from the methods that decode a record if it is malformed.
+    """
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
@@ -187,9 +188,8 @@ class PrivateStoreReader:
 
     def receipt(self, block_hash: bytes, marker_hash: bytes, group_id: bytes) -> PrivateReceipt | None:
         """Return the receipt of the private transaction of the group `group_id` whose marker `marker_hash` is in the
-        block `block_hash` (32 bytes each). None if there is none. RlpError if it is malformed. The receipt of a
-        marker's own payload is stored without its group: the caller must know that this payload belongs to the
-        group."""
+        block `block_hash` (32 bytes each). None if there is none. The receipt of a marker's own payload is stored
+        without its group: the caller must know that this payload belongs to the group."""
         # A history of another group may name the same marker. Its receipts have the group in the key.
         data = self._snapshot.get(RECEIPTS, _told_receipt_key(block_hash, marker_hash, group_id)) or self._snapshot.get(
             RECEIPTS, _receipt_key(block_hash, marker_hash)
@@ -361,7 +361,8 @@ class PrivateStoreWriter:
 
     def delete_receipt(self, block_hash: bytes, marker_hash: bytes, group_id: bytes) -> None:
         """Delete the receipts of the group's private transaction whose marker is in this block (hashes and id of 32
-        bytes), also that from a history. No effect if there is none."""
+        bytes), also that from a history. The caller must know that the marker's own payload belongs to the group, as
+        for `PrivateStoreReader.receipt`. No effect if there is none."""
         self._batch.delete(RECEIPTS, _told_receipt_key(block_hash, marker_hash, group_id))
         self._batch.delete(RECEIPTS, _receipt_key(block_hash, marker_hash))
 

@@ -35,8 +35,8 @@ class SlicedExecution:
 
     def execute(self, block: Block, hash_: bytes, tasks: Iterable[UnreadTask]) -> BlockRecords:
         """Execute the tasks of `block`, whose on-chain hash is `hash_` (32 bytes), in time slices, in order, and return
-        their results. Nothing is stored. A task that does not end in its slice, or fails for a reason of its group
-        alone, is `long` in the records, and so are those of its group after it.
+        their results. Nothing is stored. A task that gets no slice (`GroupSlices.admits`), does not end in its slice,
+        or fails for a reason of its group alone, is `long` in the records, and so are those of its group after it.
 
         PublicHistoryMissingError if the public block cannot be executed again. ExecutionCancelledError if the node
         stops. The errors of `UnreadTask.read` pass through.

@@ -19,8 +19,9 @@ class TenantMembership:
     memberships: GroupMembership = field(compare=False, repr=False)
 
     def is_member_after(self, number: int) -> bool:
-        """Return True if the tenant is a member of the group after block `number`. False if nothing names the members, or
-        if the group's contract does not answer in time. Contracts that are slow again and again have less time."""
+        """Return True if the tenant is a member of the group after block `number`. False if nothing names the members, if
+        the group's contract does not answer in time, or after any error, which is logged and not raised. Contracts that
+        are slow again and again have less time."""
         try:
             members = self.memberships.members_at(self.group_id, number, math.inf)
         except Exception as error:

@@ -33,7 +33,8 @@ class ResultsTooLargeError(Exception):
 
 
 class UnstoredResults:
-    """The size of the results that are not stored yet. `may_wait` says that a result may wait for a later commit."""
+    """The size of the results that are not stored yet. The attribute `may_wait`, which a caller may set, says that a
+    result may wait for a later commit. It is False at first."""
 
     def __init__(self) -> None:
         self.may_wait = False

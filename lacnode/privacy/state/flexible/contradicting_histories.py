@@ -54,8 +54,8 @@ class ContradictingHistoryReader:
         return (history for history in self._all(group_id) if not history.is_dismissed)
 
     def find_by_teller(self, group_id: bytes, teller: bytes) -> ContradictingHistory | None:
-        """Return the last history of the group `group_id` that the key `teller` (32 bytes each) sent, dismissed or not.
-        None if there is none."""
+        """Return the contradicting history of the group `group_id` that was recorded last from the key `teller` (32
+        bytes each), dismissed or not. None if none is recorded."""
         return next((history for history in self._all(group_id) if history.teller == teller), None)
 
     def _all(self, group_id: bytes) -> Iterator[ContradictingHistory]:
@@ -82,8 +82,8 @@ class ContradictingHistoryWriter:
     def add(self, history: ContradictingHistory) -> None:
         """Record a history in place of the last one from its sender.
 
-        If the last history of the sender was dismissed, the same one (by its payload key) is not recorded again. Beyond
-        `MAX_CONTRADICTING_HISTORIES` of a group, the history of a further sender is not recorded.
+        If the last history of the sender was dismissed, the same one (by its payload key) is not recorded again. If
+        `MAX_CONTRADICTING_HISTORIES` of a group are not dismissed, the history of a further sender is not recorded.
         """
         reader = ContradictingHistoryReader(self._batch)
         before = reader.find_by_teller(history.group_id, history.teller)

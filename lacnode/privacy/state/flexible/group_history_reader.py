@@ -33,9 +33,10 @@ class GroupHistoryReader:
         """Return the id of the group (32 bytes) and the private transaction that a history has for the marker
         `marker_hash` (32 bytes) at `place`. None if it is in no history of a group that the marker concerned.
 
-        `may_see_group` says for the id of a group whether the caller may see it. The histories of other groups are left
-        out. EnclaveUnreachableError if the manager does not answer. PayloadUnavailableError if the transaction was not
-        found and the manager does not give one of the histories, or there are more than `MAX_HISTORIES_READ`.
+        `may_see_group` says for the id of a group whether the caller may see it, and its errors pass through. The
+        histories of other groups are left out. EnclaveUnreachableError if the manager does not answer.
+        PayloadUnavailableError if the transaction was not found and the manager does not give one of the histories, or
+        there are more than `MAX_HISTORIES_READ`.
         """
         with self._context.database.read() as snapshot:
             # The snapshot is closed before the manager is asked. An open one would hold old pages of the database.
