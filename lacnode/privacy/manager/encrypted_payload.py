@@ -65,8 +65,9 @@ def encrypt_payload(
     master_key: bytes | None = None,
     nonce: bytes | None = None,
 ) -> EncryptedPayload:
-    """Seal `payload` for `recipients` (public keys) and the sender. The boxes are in the order of the recipients, and
-    the sender's is the last. ValueError or RuntimeError if a key is not valid. The size of `payload` is not checked.
+    """Seal `payload` for `recipients` (public keys) and the sender, as a payload of the group `group_id` (32 bytes). The
+    boxes are in the order of the recipients, and the sender's is the last. ValueError or RuntimeError if a key is not
+    valid. The size of `payload` is not checked.
 
     The master key (32 bytes) is random. The nonce (24 bytes) is computed from the private key of the sender, so that
     `is_sealed_by` can recognise the payload later. Tests can give other ones.

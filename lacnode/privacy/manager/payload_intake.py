@@ -188,8 +188,9 @@ class PayloadIntake:
         counts_to_quota: bool,
     ) -> int:
         """Store a payload that another manager gives back. `readers` are the own keys that open it, with the positions
-        of their boxes (at least one). `counts_to_quota` is as for `store_opened`. Return 1 if it was accepted, also if
-        it was stored before, and 0 if it is refused: one bad payload must not stop the recovery of all others.
+        of their boxes (at least one). `recovery_boxes` and `counts_to_quota` are as for `store_opened`. Return 1 if the
+        payload was accepted, also if it was stored before, and 0 if it is refused, without an error: one bad payload
+        must not stop the recovery of all others.
         EnclaveUnreachableError if the database fails."""
         try:
             self.store_opened(payload, readers, "recovered", recovery_boxes, counts_to_quota=counts_to_quota)

@@ -64,8 +64,8 @@ class PeerConnections:
         time: there is no time limit for the answer.
 
         ValueError if the URL is malformed. OSError or trio.BrokenResourceError if there is no connection, with the
-        error of TLS in the chain of causes. UntrustedCertificateError if the fingerprint is not known. AnswerError if
-        the answer cannot be used.
+        error of TLS in the chain of causes. UntrustedCertificateError if the fingerprint is not known. AnswerError as
+        for `exchange`, if the answer is malformed or its body has more than `max_answer_bytes`.
         """
         origin = parse_origin(call.url)
         request = encode_request(call, origin)

@@ -73,8 +73,8 @@ def open_service(
     config: ManagerConfig, *, with_client_port: bool = True, clear_known_nodes: bool = False
 ) -> ManagerService:
     """Return the manager of `config`, with its files read and its store open. It does not serve before `run` is called.
-    Without a client port it is for a node in the same process. The working directory is created. `clear_known_nodes`
-    forgets the managers of earlier runs.
+    Without `with_client_port` it has no client port: it is for a node in the same process. The working directory is
+    created. `clear_known_nodes` forgets the managers of earlier runs.
 
     ManagerConfigError, PrivacyKeyError, StoreError, TlsSetupError or OSError if it cannot be opened. The store is
     closed then.

@@ -100,8 +100,9 @@ def parse_trust(option: str, mode: str, file: Path) -> TlsTrust:
 def load_or_create_server_tls(
     certificate: Path, key: Path, trust: TlsTrust, host: str, chain: Sequence[Path] = ()
 ) -> ServerTls:
-    """Return TLS for a port of `host`, with the own `certificate` and `key` (PEM files). If neither file exists, both
-    are created, self-signed and valid for `host`. TlsSetupError if a file cannot be used.
+    """Return TLS for a port of `host`, with the own `certificate` and `key` (PEM files), that trusts clients by `trust`.
+    If neither file exists, both are created, self-signed and valid for `host`. TlsSetupError if a file cannot be used,
+    or if one of the two is missing.
 
     `chain` are files (PEM) with the certificates that lead from this one to a root.
     """
@@ -128,8 +129,9 @@ def load_or_create_server_tls(
 def load_or_create_client_tls(
     certificate: Path, key: Path, trust: TlsTrust, host: str, chain: Sequence[Path] = ()
 ) -> ClientTls:
-    """Return TLS for calls to other managers, with the own `certificate` and `key` (PEM files). If neither file exists,
-    both are created, self-signed and valid for `host`. TlsSetupError if a file cannot be used.
+    """Return TLS for calls to other managers, with the own `certificate` and `key` (PEM files), that trusts servers by
+    `trust`. If neither file exists, both are created, self-signed and valid for `host`. TlsSetupError if a file cannot
+    be used, or if one of the two is missing.
 
     `chain` are files (PEM) with the certificates that lead from this one to a root.
     """

@@ -22,8 +22,8 @@ _PLACE_BYTES, _HASH_BYTES = 12, 32
 def record_successful_marker(
     batch: Batch, payload_key: bytes, place_key: bytes, marker_hash: bytes, facts: bytes = b""
 ) -> None:
-    """Record that the payload `payload_key` (32 bytes) was executed with success at a marker. Of several markers the
-    first one in the chain is kept.
+    """Record in `batch` that the payload `payload_key` (32 bytes) was executed with success at a marker. Of several
+    markers the first one in the chain is kept.
 
     `place_key` is the key of the marker's place (12 bytes), `marker_hash` has 32 bytes. `facts` are those of
     `PayloadFacts.encode`, empty if there are none. They are added to a record without facts.
@@ -61,8 +61,8 @@ def read_encoded_facts(snapshot: Snapshot, payload_key: bytes) -> bytes:
 
 
 def record_signer_of_held_payload(batch: Batch, address: bytes) -> None:
-    """Record that the account `address` (20 bytes) signed the marker of a payload that this node has. It stays
-    recorded."""
+    """Record in `batch` that the account `address` (20 bytes) signed the marker of a payload that this node has. It
+    stays recorded."""
     batch.put(SIGNERS_TABLE, address, b"\x01")
 
 
@@ -72,14 +72,14 @@ def is_signer_of_held_payload(snapshot: Snapshot, address: bytes) -> bool:
 
 
 def record_punctual_sender(batch: Batch, private_from: bytes) -> None:
-    """Record that the key `private_from` (32 bytes) is punctual: a private transaction of it has changed a state within
-    its time slice. The key stays punctual until `remove_punctual_sender` is called."""
+    """Record in `batch` that the key `private_from` (32 bytes) is punctual: a private transaction of it has changed a
+    state within its time slice. The key stays punctual until `remove_punctual_sender` is called for it."""
     batch.put(SIGNERS_TABLE, private_from, b"\x01")
 
 
 def remove_punctual_sender(batch: Batch, private_from: bytes) -> None:
-    """Record that the key `private_from` (32 bytes) is not punctual any more: a private transaction of it took longer
-    than its time slice. `record_punctual_sender` makes it punctual again."""
+    """Record in `batch` that the key `private_from` (32 bytes) is no longer punctual: a private transaction of it took
+    longer than its time slice. `record_punctual_sender` makes it punctual again. No effect if it is not punctual."""
     batch.delete(SIGNERS_TABLE, private_from)
 
 

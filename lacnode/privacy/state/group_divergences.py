@@ -12,7 +12,8 @@ from lacnode.privacy.state.private_store import AbsentMarker, Divergence, Privat
 
 
 class GroupDivergences:
-    """Records and ends the divergences of groups by the operator's decisions. Safe to use from any thread."""
+    """Records and ends the divergences of groups by the operator's decisions. Safe to use from any thread. StorageError
+    from every method if the database fails."""
 
     def __init__(self, context: PrivacyContext, rebuilder: GroupRebuilder, states: PrivateStates) -> None:
         self._context = context
@@ -51,8 +52,9 @@ class GroupDivergences:
         return True
 
     def compare_and_record(self, group_id: bytes, number: int, expected: bytes) -> bool:
-        """Return True if the group's state root after block `number` is `expected` (32 bytes), another member's root.
-        This does not wait for private execution.
+        """Return True if the state root of the group `group_id` (32 bytes) after block `number` is `expected` (32
+        bytes), another member's root. This does not wait for private execution: if that is behind, an earlier root is
+        compared.
 
         If it differs, a divergence without a known member is recorded. It ends when a given root agrees, all members
         agree, or the group is rebuilt.

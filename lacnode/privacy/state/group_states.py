@@ -47,8 +47,8 @@ class GroupStates:
     def compute_state(
         self, stored: PrivateStoreReader, group_id: bytes, number: int, deadline: float
     ) -> GroupState | None:
-        """Return the state of the group `group_id` (32 bytes) after block `number`, which must be executed privately.
-        None if `deadline` (monotonic seconds) comes first.
+        """Return the state of the group `group_id` (32 bytes) after block `number`, which must be executed privately,
+        from the tables in `stored`. None if `deadline` (monotonic seconds) comes first.
 
         The work until the deadline is kept for the next call.
         """

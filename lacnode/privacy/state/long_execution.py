@@ -102,8 +102,8 @@ class LongExecution:
 
     def step(self) -> bool:
         """Try to execute the long transaction that comes first, for a limited time. Return True if one was tried, with
-        or without success. False if there is none or the manager does not answer. ExecutionCancelledError if the node
-        stops."""
+        or without success. False if there is none or the manager does not answer. StorageError if the database fails,
+        ExecutionCancelledError if the node stops."""
         long = min(self._candidates(), key=self._order, default=None)
         if long is None:
             return False

@@ -41,7 +41,8 @@ class LongPrivateTransaction:
 
 class LongTransactionReader:
     """Reads, from one snapshot, the private transactions that did not end in their time slice, and those of the same
-    group that wait behind them. Later writes are not seen."""
+    group that wait behind them. Later writes are not seen. StorageError from every method if a value is damaged or
+    cannot be read."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
@@ -76,14 +77,15 @@ class LongTransactionReader:
 
 
 class LongTransactionWriter:
-    """Writes long transactions within one batch."""
+    """Writes long transactions within one batch. Nothing is stored before the batch is committed. StorageError from
+    every method if the database fails."""
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
 
     def add(self, long: LongPrivateTransaction) -> None:
-        """Record `long` in the batch. A record of the same group and place is replaced. The caller commits the batch. A
-        place must not be recorded for two groups: the record of the first group would stay."""
+        """Record `long`. A record of the same group and place is replaced. A place must not be recorded for two groups:
+        the record of the first group would stay."""
         value = long.tries.to_bytes(4) + long.marker_hash + bytes([long.is_preferred])
         self._batch.put(LONG_TABLE, long.group_id + long.place.key(), value)
         self._batch.put(LONG_PLACES_TABLE, long.place.key(), long.group_id)

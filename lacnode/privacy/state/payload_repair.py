@@ -95,8 +95,8 @@ class PayloadRepair:
 
     def step(self) -> bool:
         """Ask the manager for absent payloads that are due, and execute the groups of those that came. Return True if
-        some were due, with or without success. False if none is due or the manager does not answer.
-        ExecutionCancelledError if the node stops."""
+        some were due, with or without success. False if none is due or the manager does not answer. StorageError if the
+        database fails, ExecutionCancelledError if the node stops."""
         # The list is read before the work. What becomes due meanwhile has its turn in the next step.
         due, waiting, groups = self._due(), list[AbsentMarker](), dict[bytes, list[_LatePayload]]()
         try:

@@ -128,7 +128,8 @@ def receive_and_check_ownership(
     manager: TransactionManager, key: bytes, mode: GroupMode, to: bytes | None = None, *, unknown_passes: bool = False
 ) -> PrivatePayload:
     """Return the private transaction of the payload `key` (32 bytes), read by the own key `to` or any own key, if it
-    belongs to the group that it was sent to. `unknown_passes` is as in `payload_ownership.find_ownership_refusal`.
+    belongs to the group that it was sent to. `mode` is the kind of groups of this node. `unknown_passes` is as in
+    `payload_ownership.find_ownership_refusal`.
 
     PayloadNotFoundError if the manager has no such payload for its keys, ForeignPayloadError if it does not belong to
     that group, or is for a flexible group on a node without flexible groups, UnusablePayloadError if it is no private
@@ -156,8 +157,9 @@ def receive_and_check_ownership(
 def load_private_task(
     manager: TransactionManager, marker: Transaction, index: int, mode: GroupMode, *, admitted: bool = False
 ) -> PrivateTask:
-    """Read the payload of `marker`, which is at `index` of its block, and return it as a task. The errors are those of
-    `receive_and_check_ownership`. UnusablePayloadError also if it names no flexible group on a node that has such groups.
+    """Read the payload of `marker`, which is at `index` of its block, and return it as a task. `mode` is the kind of
+    groups of this node. The errors are those of `receive_and_check_ownership`. UnusablePayloadError also if the payload
+    names no flexible group and `mode` is FLEXIBLE.
 
     With `admitted` the payload was executed before, so the manager may have lost the group's record since. The contract
     of a flexible group names its members and is asked each time, not here.

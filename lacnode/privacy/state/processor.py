@@ -126,8 +126,8 @@ class PrivateProcessor:
     def step(self) -> bool:
         """Execute the private transactions of the next block and store the results. Return True if that was done. False
         if there is no next block, if it is missing, or if the manager does not answer or fails: the next call tries it
-        again. PublicHistoryMissingError if the public block cannot be executed again, ExecutionCancelledError if the
-        node stops."""
+        again. PublicHistoryMissingError if the public block cannot be executed again, StorageError if the database
+        fails, ExecutionCancelledError if the node stops."""
         number = self.progress.last_executed_block + 1
         if number > self._context.head():
             self.progress.set_waiting_for_manager(False)
@@ -290,8 +290,10 @@ class PrivateProcessor:
         return GroupSlices(self._slices, StoredPriorFacts(self._context), is_behind=is_behind)
 
     def find_missing_histories(self, block: Block, records: BlockRecords) -> list[AbsentMarker]:
-        """Return records to store for refused additions to flexible groups whose history was not taken over, perhaps
-        because it is missing. The node waits for the history then, and a record without need has no effect."""
+        """Return the records of absent histories to store for `block`, whose results are `records`: one for each
+        refused addition to a flexible group whose history was not taken over, perhaps because it is missing. The node
+        waits for the history then, and a record without need has no effect. Empty if there is none. Nothing is stored
+        here."""
         # A node that joins is refused by the contract until it has the history. Besu gives up here, this node waits.
         waiting = []
         groups = {one.marker_hash: group_id for group_id, markers in records.markers.items() for one in markers}
@@ -321,7 +323,8 @@ class PrivateProcessor:
         )
 
     def root_at(self, group_id: bytes, number: int) -> bytes:
-        """Return a group's state root (32 bytes each) after block `number`, the empty trie's if it has no state."""
+        """Return the state root (32 bytes) of the group `group_id` (32 bytes) after block `number`, as far as it is
+        executed. The root of the empty trie if the group has no state."""
         with self._context.database.read() as snapshot:
             return PrivateStoreReader(snapshot).root_at(group_id, number)
 

@@ -43,7 +43,8 @@ class ContradictingHistory:
 
 
 class ContradictingHistoryReader:
-    """The contradicting histories in one snapshot."""
+    """The contradicting histories in one snapshot. StorageError from every method if a value is damaged or cannot be
+    read."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
@@ -74,7 +75,8 @@ class ContradictingHistoryReader:
 
 
 class ContradictingHistoryWriter:
-    """Writes contradicting histories within one batch."""
+    """Writes contradicting histories within one batch. Nothing is stored before the batch is committed. StorageError
+    from every method if the database fails."""
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
