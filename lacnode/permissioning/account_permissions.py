@@ -51,16 +51,17 @@ class AccountPermissions:
         """Decide about a transaction of `sender` (20 bytes) that a client or a peer sent to the pool, on the state
         after `head`.
 
-        The local list is asked first. The contract has `POOL_SECONDS` for its answer. A permission if no rules are
-        configured. ContractUnreadableError if the contract gives no answer.
+        The local list is asked first. If it refuses, the contract is not asked. The contract has `POOL_SECONDS` for its
+        answer. A permission if no rules are configured. ContractUnreadableError if the contract gives no answer.
         """
         return self._decide(transaction, sender, head, POOL_SECONDS)
 
     def may_be_selected(self, transaction: TransactionCall, sender: bytes, parent: BlockHeader) -> Decision:
         """Decide about a transaction of `sender` (20 bytes) for the block that this node builds on `parent`.
 
-        The local list is asked first. The contract has `BUILDING_SECONDS` for its answer, on the state after `parent`.
-        A permission if no rules are configured. ContractUnreadableError if the contract gives no answer.
+        The local list is asked first. If it refuses, the contract is not asked. The contract has `BUILDING_SECONDS` for
+        its answer, on the state after `parent`. A permission if no rules are configured. ContractUnreadableError if the
+        contract gives no answer.
         """
         return self._decide(transaction, sender, parent, BUILDING_SECONDS)
 

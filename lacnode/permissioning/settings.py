@@ -9,7 +9,9 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class PermissioningSettings:
-    """The sources of the rules. A source that is off is None. If several are on, all of them must allow.
+    """The sources of the rules about nodes and about accounts: a file and a contract for each. A source that is off is
+    None. If both sources about nodes, or both about accounts, are on, both must allow. `NodePermissions.decide` and
+    `AccountPermissions` make exceptions.
 
     The files are Besu's TOML lists. Both lists may be in one file. The contracts are addresses of 20 bytes.
     `node_contract_version` is the interface of the node contract: 1 encodes enodes in words, 2 in strings. Nothing is

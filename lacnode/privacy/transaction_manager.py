@@ -69,6 +69,7 @@ class TransactionManager(Protocol):
 
     Every method is synchronous, bounded in time and safe to call from several threads. Every method but `is_up` raises
     EnclaveUnreachableError if the manager does not answer, and EnclaveError if it answers with an error.
+    `pantheon_members` and `widened_members` return None for such an error.
     """
 
     def is_up(self) -> bool:

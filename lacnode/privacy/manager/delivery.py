@@ -38,7 +38,7 @@ class PayloadDelivery:
     def find_urls(self, members: Iterable[bytes]) -> MemberUrls:
         """Return the URLs of the managers of those `members` (public keys) that are not own keys. EnclaveError
         `NodeMissingPeerUrl` if the manager of one is unknown or does not prove the key, `EnclaveDecodePublicKey` if a
-        key has not 32 bytes.
+        key has not 32 bytes, `NoSenderKey` if proofs are required and this manager has no key.
 
         A manager that does not answer is no error: its member is `silent`. This blocks for the time in which the
         managers prove their keys.

@@ -10,7 +10,7 @@ from lacnode.privacy.manager.tessera.tessera_nodes import TesseraNodes
 
 
 class MemberUrlError(Exception):
-    """Nothing can be sent to a member. `code` is Orion's error code. The text is for the client and names the key."""
+    """Nothing can be sent to a member. `code` is Orion's error code. The text is for the client."""
 
     def __init__(self, code: str, text: str) -> None:
         super().__init__(text)

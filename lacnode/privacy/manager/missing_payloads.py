@@ -93,8 +93,9 @@ class MissingPayloads:
     def begin_due_attempts(self, limit: int) -> list[bytes]:
         """Return up to `limit` keys (32 bytes) whose time has come, and count one attempt for each. If more are due,
         keys of known signers come first, but take at most `KNOWN_SIGNERS_SHARE` of `limit` if enough others are due to
-        fill the rest. The keys stay in the queue: each is due again after a pause that doubles, and never after
-        `FETCH_ATTEMPTS`. A full queue then loses the keys that have had all their attempts."""
+        fill the rest. The keys stay in the queue: each is due again after a pause that doubles up to
+        `LONGEST_FETCH_PAUSE_SECONDS`, and never after `FETCH_ATTEMPTS`. A full queue then loses the keys that have had
+        all their attempts."""
         with self._lock:
             now = self._clock()
             due = [

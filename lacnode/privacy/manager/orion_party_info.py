@@ -23,8 +23,8 @@ _URL = re.compile(r"https?://[!-~]+", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class PartyInfo:
-    """The managers that one manager knows at one time. `url` is its own URL, None if it is not known yet. `keys` are
-    public keys (32 bytes) and the URLs of their managers."""
+    """The managers that one manager knows at one time. `url` is its own URL, None if it is not known yet. `urls` are the
+    URLs of managers that it knows. `keys` are public keys (32 bytes) and the URLs of their managers."""
 
     url: str | None
     urls: tuple[str, ...] = ()

@@ -41,7 +41,8 @@ class QuotaSettings:
     """The bounds in bytes. 0 means no bound.
 
     `known_bytes` is for all known keys together (`Quota.is_key_of_called_manager`). `unknown_bytes` is for all other
-    keys together. `disk_reserve_bytes` is the space that stays free on the disk.
+    keys together. One key may fill a sixteenth of its bound (`SENDER_SHARE`). `disk_reserve_bytes` is the space that
+    stays free on the disk.
     """
 
     known_bytes: int = 65_536 * MEGABYTE
@@ -93,8 +94,8 @@ class Quota:
 
     def require_space_and_classify(self, sender: bytes, sender_bytes: int, size: int) -> bool:
         """Check that `size` more bytes of payloads of the key `sender` (32 bytes) may be stored. QuotaExceededError if
-        not, also for the disk. Return the class of the key: True if `sender` is a known key. Nothing is counted: see
-        `add_used_bytes`.
+        not, also for the disk. OSError if the disk cannot be read. Return the class of the key: True if `sender` is a
+        known key. Nothing is counted: see `add_used_bytes`.
 
         `sender_bytes` are stored for the key already. The log warns once if a bound is almost reached.
         """

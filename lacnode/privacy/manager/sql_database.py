@@ -107,8 +107,8 @@ class SqlConnection:
         return not self._is_postgresql
 
     def write_pieces(self, table: str, column: str, number: int, value: bytes) -> None:
-        """Write `value` over the bytes of `column` in the row `number` of `table`, which must have the same length.
-        Only with SQLite (`can_write_pieces`). Errors are the driver's.
+        """Write `value` over the bytes of `column` in the row `number` of `table`. The present bytes there must have the
+        length of `value`. Only with SQLite (`can_write_pieces`). Errors are the driver's.
 
         `value` is not copied as a whole, unlike a value of a statement.
         """

@@ -83,7 +83,7 @@ def parse_trust(option: str, mode: str, file: Path) -> TlsTrust:
     """Return the trust of `mode`, with the fingerprints in `file`, which is read if the mode needs it. A mode that
     trusts the first certificate of each name is logged as a warning.
 
-    TlsSetupError naming `option` if there is no such mode, or if the file is malformed.
+    TlsSetupError if there is no such mode (the text names `option`), or if the file cannot be used.
     """
     if mode not in MODES:
         raise TlsSetupError(f"{option}: {', '.join(MODES)} was expected, found {mode}")

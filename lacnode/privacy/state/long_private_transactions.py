@@ -25,7 +25,7 @@ class LongPrivateTransaction:
     bytes each) and is at `place`.
 
     `tries` counts the tries that did not end. `is_preferred` says that its sender was an own or a punctual one when it
-    was recorded. It is then executed before others.
+    was recorded, and that it had no such try since. It is then executed before others.
     """
 
     group_id: bytes

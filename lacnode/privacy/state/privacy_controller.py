@@ -162,7 +162,8 @@ class PrivacyController:
         the key may see.
 
         ForeignPayloadError if the payload does not belong to its group, UnusablePayloadError if it is no private
-        transaction. PayloadUnavailableError or EnclaveUnreachableError if the manager does not give it.
+        transaction. PayloadUnavailableError or EnclaveUnreachableError if the manager does not give it. Also the errors
+        of `may_see_group` if a group history is looked at.
         """
         history = self._context.history
         place = history.transaction_location(marker_hash)

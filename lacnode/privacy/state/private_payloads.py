@@ -47,7 +47,8 @@ class PayloadNotFoundError(Exception):
 
 
 class UnusablePayloadError(Exception):
-    """The payload is here, but it cannot be executed, now or later. The text says why and does not quote it."""
+    """The payload is here, but it cannot be executed. It never can be, except after a ForeignPayloadError, if the
+    manager knows the group later. The text says why and does not quote the payload."""
 
 
 class ForeignPayloadError(UnusablePayloadError):

@@ -63,8 +63,8 @@ class PrivateStates:
         self, group_id: bytes, header: BlockHeader, sender: bytes, to: bytes, data: bytes, price: int
     ) -> tuple[bytes, PrivateMessage]:
         """Return the root (32 bytes) of the group's state after the block of `header`, and a call of `sender` to `to`
-        (20 bytes each) with `data` as a message for this state. `price` is the gas price in wei. This waits a short
-        time for private execution. Nothing is executed."""
+        (20 bytes each) with `data` as a message for this state. `price` is the gas price in wei per gas. This waits a
+        short time for private execution. Nothing is executed."""
         self.wait_until_executed(header.number)
         root = self.root_at(group_id, header.number)
         return root, PrivateMessage(sender, self._accounts(root).nonce(sender), to, None, data, price)

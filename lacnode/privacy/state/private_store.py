@@ -87,12 +87,14 @@ class StoredMarker:
 
 @dataclass(frozen=True, slots=True)
 class AbsentMarker:
-    """A marker whose payload the manager does not have (`failing` False) or does not give (`failing` True).
-    `marker_hash` and `payload_key` have 32 bytes. `payload_key` is the key of the group history if that is missing.
+    """A marker that waits for a payload. `failing` is True if the manager has the payload and fails to give it, False
+    for any other reason: mostly the manager does not have it. `marker_hash` and `payload_key` have 32 bytes.
+    `payload_key` is the key of the group history if that is missing.
 
-    The payload is asked for again at `due` (Unix seconds), never if that is None. `tries` counts the requests.
-    `is_preferred` says that the signer of the marker is known to announce payloads of this node. Such a payload is
-    asked for before others. `signer` is the signer's address (20 bytes), empty in records of earlier versions.
+    The payload is asked for again at `due` (Unix seconds), never if that is None. `tries` counts the requests since the
+    marker was recorded, or since the operator had all asked for again. `is_preferred` says that the payload is asked
+    for before others: the signer of the marker is known to announce payloads of this node, or the payload has arrived.
+    `signer` is the signer's address (20 bytes), empty in records of earlier versions.
     """
 
     place: MarkerPlace
@@ -344,10 +346,12 @@ class PrivateStoreWriter:
         self, block_hash: bytes, marker_hash: bytes, group_id: bytes, receipt: PrivateReceipt, *, is_from_history: bool
     ) -> None:
         """Store the receipt of the private transaction of the group `group_id` whose marker `marker_hash` is in the
-        block `block_hash` (32 bytes each), in place of an earlier one, and add its size to that of the private state.
+        block `block_hash` (32 bytes each), in place of an earlier one. What it takes more than the earlier one is added
+        to the size of the private state.
 
         `is_from_history` says that a history has the transaction, and not the payload of the marker. Such a receipt is
-        stored beside that of the payload.
+        stored beside that of the payload. The receipt of the payload also takes the place of the group's receipt from a
+        history.
         """
         told_key = _told_receipt_key(block_hash, marker_hash, group_id)
         # Nothing ties a history's transaction to its marker. It must not replace the receipt of the marker's payload,
@@ -490,8 +494,8 @@ class PrivateStoreWriter:
         self._batch.put(AWAITED, marker.payload_key + marker.place.key(), marker.marker_hash)
 
     def write_history_key(self, group_id: bytes, payload_key: bytes) -> None:
-        """Record the key of the payload (32 bytes) with the history that was taken over for a flexible group, in place
-        of an earlier one."""
+        """Record the key of the payload (32 bytes) with the history that was taken over for the flexible group
+        `group_id` (32 bytes), in place of the key of an earlier history."""
         self._batch.put(META, HISTORY + group_id, payload_key)
 
     def write_divergence(self, group_id: bytes, divergence: Divergence) -> None:

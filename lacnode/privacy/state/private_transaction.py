@@ -91,14 +91,14 @@ class PrivateTransaction:
 
     @classmethod
     def decode(cls, raw: bytes) -> "PrivateTransaction":
-        """Decode the RLP of a private transaction. RlpError if it is malformed. The signature is not verified. The
-        error quotes nothing of it."""
+        """Decode the RLP of a private transaction. RlpError if it is malformed, or if `v`, `r` or `s` is out of range.
+        The signature is not verified. The error quotes nothing of the transaction."""
         return cls.from_item(rlp.decode(raw))
 
     @classmethod
     def from_item(cls, item: RlpItem) -> "PrivateTransaction":
-        """Return the private transaction of a decoded RLP item. RlpError if it is malformed. The signature is not
-        verified."""
+        """Return the private transaction of a decoded RLP item. RlpError if it is malformed, or if `v`, `r` or `s` is
+        out of range. The signature is not verified."""
         fields = RlpFields(rlp.as_list(item, "private transaction"), "private transaction")
         nonce, gas_price, gas_limit = fields.scalar("nonce", 8), fields.scalar("gasPrice"), fields.scalar("gasLimit", 8)
         to, value, data = fields.optional_bytes("to", 20), fields.scalar("value"), fields.bytes("payload")

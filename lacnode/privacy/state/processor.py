@@ -80,7 +80,7 @@ Listener = Callable[[PrivateBlock], None]
 
 
 class EndLongTransactionTry(Protocol):
-    """A function that ends the running try of a long transaction. `waiting` are the ids (32 bytes) of the groups that
+    """A function that may end the running try of a long transaction. `waiting` are the ids (32 bytes) of the groups that
     begin to wait, and whether an own or a punctual sender's transaction waits there."""
 
     def __call__(self, waiting: Mapping[bytes, bool]) -> None: ...
@@ -117,8 +117,8 @@ class PrivateProcessor:
         self._listeners.append(listener)
 
     def on_groups_waiting(self, preempt: EndLongTransactionTry) -> None:
-        """Set the function that ends the running try of a long transaction, in place of an earlier one. The thread of
-        `step` calls it when groups begin to wait for a long transaction."""
+        """Set `preempt`, the function that may end the running try of a long transaction, in place of an earlier
+        function. The thread of `step` calls it when groups begin to wait for a long transaction."""
         self._preempt = preempt
 
     # -- working -----------------------------------------------------------------------------------------------------

@@ -40,8 +40,8 @@ class RecentTaskCache:
 
     def add(self, payload_key: bytes, task: PrivateTask, *, admitted: bool) -> None:
         """Keep the task of the payload `payload_key` (32 bytes), which was read now. `admitted` is as in
-        `PayloadReader.read_task`. A task above `MAX_RECENT_BYTES` is not kept. The oldest tasks are dropped above a
-        bound."""
+        `PayloadReader.read_task`. A task above `MAX_RECENT_BYTES` is not kept. The oldest tasks are dropped if all
+        together are above `MAX_RECENT_BYTES`, or more than `MAX_RECENT_TASKS`."""
         size = len(task.private.raw)
         if size > MAX_RECENT_BYTES:
             return

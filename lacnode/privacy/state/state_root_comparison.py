@@ -153,7 +153,7 @@ class StateRootComparison:
         time of the calls.
 
         Nothing is compared while many blocks wait for execution. EnclaveUnreachableError if the own manager does not
-        answer. Silent members raise no error.
+        answer, StorageError if the database fails. Silent members raise no error.
         """
         # A node that catches up has old states. Its questions would only find differences in time.
         if self._context.head() - self._last_executed_block() > BLOCKS_AWAITED:

@@ -33,8 +33,8 @@ def ask_members(ask: Ask) -> tuple[bytes, ...] | None:
 
 
 def ask_version(ask: Ask) -> bytes:
-    """Return the version of the group (32 bytes), which changes with its members. Zero bytes if there is no group or
-    the call fails. The errors of `ask` pass through."""
+    """Return the version of the group (32 bytes), which changes with its members. `NO_VERSION` (32 zero bytes) if there
+    is no group, the call fails, or the answer has another length. The errors of `ask` pass through."""
     output = ask(GET_VERSION)
     return output if output is not None and len(output) == len(NO_VERSION) else NO_VERSION
 
