@@ -200,9 +200,8 @@ class PrivateBlockExecutor:
     ) -> None:
         """Execute one private transaction at its marker and add its result to `records`. `public` must have been
         executed up to the marker. A transaction that fails, is not valid or is refused by its contract raises no error.
-        ExecutionInterruptedError if `budget` ends or, as ResultMustWaitError, if the result has to wait
-        (`allow_results_to_wait`). StorageError, MissingNodeError, MemoryError or ResultsTooLargeError if this node
-        cannot execute it now. Nothing is recorded then."""
+        ExecutionInterruptedError if `budget` ends, ResultMustWaitError as for `allow_results_to_wait`. StorageError,
+        MissingNodeError, MemoryError or ResultsTooLargeError if this node cannot execute it now. Each records nothing."""
         marker = public.block.transactions[task.index]
         ahead: tuple[bytes, int] | None = None
         # The contract of a flexible group is asked before anything else, as in Besu. A refused one has no receipt.

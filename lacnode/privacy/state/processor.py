@@ -290,10 +290,8 @@ class PrivateProcessor:
         return GroupSlices(self._slices, StoredPriorFacts(self._context), is_behind=is_behind)
 
     def find_missing_histories(self, block: Block, records: BlockRecords) -> list[AbsentMarker]:
-        """Return the records of absent histories to store for `block`, whose results are `records`: one for each
-        refused addition to a flexible group whose history was not taken over, perhaps because it is missing. The node
-        waits for the history then, and a record without need has no effect. Empty if there is none. Nothing is stored
-        here."""
+        """Return the absent histories to store for `block`, whose results are `records`: one for each refused addition
+        to a flexible group whose history was not taken over. A record without need has no effect. Nothing is stored."""
         # A node that joins is refused by the contract until it has the history. Besu gives up here, this node waits.
         waiting = []
         groups = {one.marker_hash: group_id for group_id, markers in records.markers.items() for one in markers}
@@ -323,8 +321,7 @@ class PrivateProcessor:
         )
 
     def root_at(self, group_id: bytes, number: int) -> bytes:
-        """Return the state root (32 bytes) of the group `group_id` (32 bytes) after block `number`, as far as it is
-        executed. The root of the empty trie if the group has no state."""
+        """Return the state root of `group_id` (32 bytes each) after block `number`, the empty trie's if it has none."""
         with self._context.database.read() as snapshot:
             return PrivateStoreReader(snapshot).root_at(group_id, number)
 
