@@ -75,8 +75,8 @@ class ContractAnswerCache:
 
     def ask(self, data: bytes, header: BlockHeader, seconds: float, relevant_question: bytes | None = None) -> bytes:
         """Return the output of a call of the contract with `data` on the state after the block of `header`. The output
-        is from the cache if a cached one still holds there. A cached error is raised again for the same block, also a
-        timeout with a shorter finite limit. A StateUnavailableError is not cached.
+        is from the cache if a cached one still holds there. An error is cached for its block alone, and raised again
+        there: a timeout for any finite `seconds`, but no StateUnavailableError.
 
         `seconds` is the time limit. It is infinite if the answer decides whether a block is valid. Gas alone then
         limits the call, so that every node finds the same answer. Earlier timeouts do not count then. After timeouts

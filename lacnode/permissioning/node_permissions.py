@@ -83,10 +83,10 @@ class NodePermissions:
     def decide(self, source: Enode, destination: Enode, context: PermissioningContext, seconds: float) -> Decision:
         """Decide whether `source` may connect to `destination`, in this direction. The decision is counted.
 
-        If a contract is configured, exceptions come before it: for two validators, while this node synchronises, and
-        while it is isolated. Where no exception decides, the local list and then the contract are asked. The contract
-        has at most `seconds` for each answer. A missing answer is a refusal, except between this node and a validator.
-        Contract errors are not raised. A permission if no rules are configured.
+        If a contract is configured, exceptions come first: for two validators that the local list permits, while this
+        node synchronises, and while it is isolated. Where no exception decides, the local list and then the contract
+        are asked. The contract has at most `seconds` for each answer. A missing answer is a refusal, except between
+        this node and a validator. Contract errors are not raised. A permission if no rules are configured.
         """
         # The decision is counted here, at the one exit, so that each question counts once for each rule.
         return self.counts.count_decision(self._decide(source, destination, context, seconds))

@@ -45,8 +45,8 @@ MAX_CHAIN_FILE_BYTES = 2**16
 @dataclass(frozen=True, slots=True)
 class TlsTrust:
     """Which certificates of the other side are trusted: those with a chain to the system's roots (`SSL_CERT_FILE`) if
-    `trusts_chains`, and those whose fingerprints are in `known`. One of the two is enough. `known` is None if
-    fingerprints do not count."""
+    `trusts_chains`, and those that `known` trusts or records. One of the two is enough. `known` is None if fingerprints
+    do not count."""
 
     trusts_chains: bool
     known: Fingerprints | None

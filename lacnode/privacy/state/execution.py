@@ -201,7 +201,7 @@ class PrivateBlockExecutor:
         """Execute one private transaction at its marker and add its result to `records`. `public` must have been
         executed up to the marker. A transaction that fails, is not valid or is refused by its contract raises no error.
         ExecutionInterruptedError if `budget` ends, ResultMustWaitError as for `allow_results_to_wait`. StorageError,
-        MissingNodeError, MemoryError or ResultsTooLargeError if this node cannot execute it now. Each records nothing."""
+        MissingNodeError, MemoryError or ResultsTooLargeError if this node cannot execute it now. No result is recorded."""
         marker = public.block.transactions[task.index]
         ahead: tuple[bytes, int] | None = None
         # The contract of a flexible group is asked before anything else, as in Besu. A refused one has no receipt.

@@ -92,8 +92,8 @@ class AbsentMarker:
     `payload_key` is the key of the group history if that is missing.
 
     The payload is asked for again at `due` (Unix seconds), never if that is None. `tries` counts the requests since the
-    marker was recorded, or since the operator had all asked for again. `is_preferred` says that the payload is asked
-    for before others: the signer of the marker is known to announce payloads of this node, or the payload has arrived.
+    marker was recorded or `PayloadRepair.make_all_due` was called. `is_preferred` says that the payload is asked for
+    before others: the signer of the marker is known to announce payloads of this node, or the payload has arrived.
     `signer` is the signer's address (20 bytes), empty in records of earlier versions.
     """
 
