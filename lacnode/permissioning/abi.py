@@ -36,7 +36,7 @@ PERMITTED, REFUSED = b"\xff" * 32, b"\x7f" + b"\xff" * 31
 
 
 class UnexpectedAnswerError(Exception):
-    """The output of a contract does not fit the interface. The text is Besu's."""
+    """The output of a contract does not fit the interface. The text is Besu's where Besu has one."""
 
 
 class UnsupportedNodeError(Exception):

@@ -24,7 +24,7 @@ class LocalNodes(Protocol):
     """The interface of a list of nodes in a local file. It does not block."""
 
     def decide(self, enode: Enode) -> Decision:
-        """Return a permission if the nodes of the permissions file include `enode`, else a refusal."""
+        """Return a permission if `enode` is this node itself or in the permissions file, else a refusal."""
 
 
 @dataclass(frozen=True, slots=True)

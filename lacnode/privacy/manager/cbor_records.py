@@ -14,7 +14,7 @@ from lacnode.privacy.manager.cbor_reader import MalformedCborError, read_cbor
 
 
 class CborError(ValueError):
-    """The bytes are not the expected record. The text names the field and what was expected."""
+    """The bytes are not the expected record. The text names the record or its field, and what is wrong."""
 
 
 def encode_map(fields: dict[str, Any]) -> bytes:

@@ -28,7 +28,8 @@ MAX_KIBIBYTES, MAX_ITERATIONS, MAX_LANES = 4_194_304, 100, 64
 
 
 class PrivacyKeyError(Exception):
-    """A key file or password file cannot be used. The text names the file and what was expected."""
+    """A key file or password file cannot be used, or key files are missing. The text names what was expected, and the
+    file if one is wrong."""
 
 
 def load_public_key(path: Path) -> bytes:

@@ -18,7 +18,7 @@ MAX_RECORDED_FINGERPRINTS = 16_384
 
 
 class TlsSetupError(Exception):
-    """A file or a cipher suite of TLS cannot be used. The text names it and what was expected."""
+    """A file, a mode of trust or a cipher suite of TLS cannot be used. The text names it and what was expected."""
 
 
 class Fingerprints:

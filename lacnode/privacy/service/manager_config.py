@@ -17,7 +17,7 @@ from lacnode.privacy.service.tessera_config import TranslatedConfig, is_tessera_
 
 
 class ManagerConfigError(Exception):
-    """The configuration of a manager cannot be used. The text names each wrong key and what was expected."""
+    """The configuration of a manager cannot be used. The text names each wrong key or file and what was expected."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,8 @@ class GroupRebuildError(Exception):
 
 
 class GroupRebuilder:
-    """Executes groups again from a late marker on. One thread at a time works on a group."""
+    """Executes groups again from a late marker on. For one thread at a time. Two rebuilders must not work on the same
+    group at the same time."""
 
     def __init__(self, context: PrivacyContext, processor: PrivateProcessor) -> None:
         self._context = context

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class TesseraError(ValueError):
-    """The bytes are not the expected record of Tessera. The text names the field and what was expected."""
+    """The bytes are not the expected record of Tessera. The text names the record or its field, and what is wrong."""
 
 
 def encode_field(data: bytes) -> bytes:
