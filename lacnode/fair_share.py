@@ -16,9 +16,9 @@ longest ago is forgotten first."""
 
 
 class TokenBucket:
-    """Processor time that a user may spend. It grows by `share` seconds a second, up to `burst_seconds`. It may become
-    negative, because the cost is known only after the work. The user must then wait until it is negative no longer. The
-    caller enforces this: nothing waits here."""
+    """Processor time that a user may spend. It begins with `burst_seconds`, and grows by `share` seconds a second, up
+    to `burst_seconds`. It may become negative, because the cost is known only after the work. The user must then wait
+    until it is negative no longer. The caller enforces this: nothing waits here."""
 
     def __init__(self, share: float, burst_seconds: float) -> None:
         self._share = share
@@ -57,8 +57,8 @@ class Shares:
 
 class FairShare:
     """Counts the processor time of each user, and says how long the user must wait. It stops nothing: the caller waits.
-    Times are seconds that only grow. An unknown user has used nothing. The last `MAX_USERS` users are remembered. Use
-    it from one thread."""
+    Times are seconds that only grow. An unknown user has used nothing. The `MAX_USERS` users that were named last are
+    remembered. Use it from one thread."""
 
     def __init__(self, shares: Shares) -> None:
         self._shares = shares
@@ -74,7 +74,8 @@ class FairShare:
         least.spend(seconds, now)
 
     def wait_seconds(self, user: Hashable, now: float) -> float:
-        """Return the seconds that `user` must wait before this node works for it again, 0.0 if it need not wait."""
+        """Return the seconds that `user` must wait before this node works for it again, 0.0 if it need not wait. It
+        must wait until its part `most` is not overdrawn, and until the `total` or its part `least` is not overdrawn."""
         most, least = self._of(user)
         # The largest share always limits a user. The total limits it only while its smallest share is used up as well:
         # a user that wants little goes on although others have used up the total.

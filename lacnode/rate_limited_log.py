@@ -31,7 +31,8 @@ class RateLimitedLog:
         self._left_out: dict[Hashable, int] = {}
 
     def info(self, cause: Hashable, text: str, **values: object) -> None:
-        """Write `text` unless a line about `cause` was written within the last minute."""
+        """Write `text` with the fields `values` at the level INFO, unless a line about `cause` was written within the
+        last minute."""
         if self._may_write(cause):
             self._log.info(text, **values, **self._left_out_since(cause))
 

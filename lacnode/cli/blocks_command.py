@@ -38,8 +38,9 @@ FLAGS = ("skip-pow-validation-enabled", "run")
 
 def run(words: Sequence[str], settings: Settings) -> int:
     """Import or export blocks. `words` are those after `blocks`. Return the exit status: 0, or 1 if a file could not be
-    imported to its end. With `--run`, the node starts after a complete import, and the status is that of the node.
-    UsageError for a wrong command line, a missing file, a chain that cannot be opened, or an export that fails."""
+    imported to its end. The files after this one are imported all the same. With `--run`, the node starts if all
+    imports were complete, and the status is that of the node. UsageError for a wrong command line, a missing file,
+    settings or a chain that cannot be used, or an export that fails."""
     values, rest = parse_command_arguments(words, KNOWN, flags=FLAGS, command="blocks")
     if values["format"] != "RLP":
         raise UsageError(f"Invalid value for option '--format': RLP was expected, not '{values['format']}'", 2)

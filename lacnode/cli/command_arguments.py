@@ -8,9 +8,13 @@ from lacnode.cli.errors import UsageError
 def parse_command_arguments(
     words: Sequence[str], known: Mapping[str, str | None], *, flags: Sequence[str] = (), command: str
 ) -> tuple[dict[str, str | None], list[str]]:
-    """Return the values of the `known` options (name without dashes to default) and of the given `flags` (`true`
-    without a value), and the words that are no options. UsageError for an option that is in neither, and for one
-    without its value. Its text names `command`."""
+    """Return a pair: the values by option name without dashes, and the words that are no options. `known` has the
+    options that take a value, with their defaults. Each of them is among the values. A flag of `flags` is among them
+    only if it is given, with the value `true` or the one after `=`. Of an option that is given twice, the last value
+    counts.
+
+    UsageError for an option that is in neither, and for a known one without its value. Its text names `command`.
+    """
     values = dict(known)
     rest: list[str] = []
     position = 0

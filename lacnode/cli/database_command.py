@@ -1,7 +1,7 @@
 """`database verify`: checks everything that a stopped node has stored.
 
-It reads in a process of its own. LMDB maps its file into memory, so that a damaged index page can make reading crash, and
-that, too, has to be said by name. Must not change the database.
+A process of its own reads. LMDB maps its file into memory, so a damaged index page can make this process crash. The
+first process then says so. Must not change the database.
 """
 
 import importlib
@@ -25,10 +25,10 @@ CHILD = "LACNODE_VERIFIES_DATABASE"
 
 
 def run(words: Sequence[str], settings: Settings) -> int:
-    """Verify the database. `words` are those after `database`. Return the exit status: 0 if everything is whole, 1 if
-    something is damaged. UsageError (its status is 2 for a mistake in the command line) if there is nothing to verify,
-    or no genesis to execute blocks with.
-    """
+    """Verify the database. `words` are those after `database`. Another process reads, and this one waits for it. Return
+    the exit status: 0 if everything is whole, 1 if something is damaged or reading crashed. The status is 1 also if the
+    other process could not use the database or the genesis: it has printed why. UsageError for a wrong command line,
+    without a database, or with `--execute` and no genesis named."""
     # `--execute` takes two values. The parser of sub-commands accepts one value an option, so this option is taken
     # out first.
     words, blocks = _without_range(list(words))

@@ -25,9 +25,10 @@ PROGRESS_SECONDS = 1.0
 
 def verify_database(data_path: Path, genesis: Path | None, blocks: range | None) -> int:
     """Check the database in `data_path`. If neither `blocks` (numbers) nor `genesis` is None, also execute these blocks
-    by the rules of `genesis`, and compare the results with their headers. Blocks above the head are left out. Print
-    what is found. Return the exit status: 0 if everything is whole, 1 if something is damaged. UsageError if the
-    database or the genesis cannot be used."""
+    by the rules of `genesis`, and compare the results with their headers. Blocks above the head are left out. Print the
+    number of damages, and the first `MAX_LISTED_DAMAGES`. Return the exit status: 0 if everything is whole, 1 if
+    something is damaged, also if the database cannot be opened because of it. UsageError if the database cannot be
+    opened for another reason, or the genesis cannot be used."""
     progress = _Progress()
     count = 0
     try:

@@ -42,10 +42,10 @@ def run(words: Sequence[str], settings: Settings) -> int:
 
 def replay_engine_difference(document: dict[str, Any]) -> dict[str, Outcome]:
     """Execute the block in `document` again, and return its outcome by the name of each engine: `python` and `native`.
-    An outcome is what the execution gives, or its ExecutionError. `document` is the file that a node writes when its
-    engines differ. ValueError, KeyError, TypeError, AttributeError or GenesisError if it is another file.
-    NativeLibraryError without the native library.
-    """
+    An outcome is what the execution gives, or its ExecutionError. If the native engine leaves the block to py-evm, both
+    names have the outcome of py-evm. `document` is the file that a node writes when its engines differ. ValueError,
+    KeyError, TypeError, AttributeError or GenesisError if it is another file. NativeLibraryError without the native
+    library."""
     spec = parse_genesis(document["genesis"])
     # The file has the trie nodes and codes that the block reads, and no others. The engines need no database.
     nodes = {bytes.fromhex(key): bytes.fromhex(node) for key, node in document["nodes"].items()}

@@ -45,9 +45,9 @@ INTERRUPTED = 128 + signal.SIGINT
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says. `arguments` are the words after `lacnode`, None for those of the process. Return
-    the exit status. A UsageError is printed on standard error and gives its own status. Ctrl-C gives
-    `INTERRUPTED`. SystemExit from a program with
-    a parser of its own (`devnet`, `permissions`) for wrong options and for its help."""
+    the exit status. A UsageError is printed on standard error, and its `status` is returned. Ctrl-C gives
+    `INTERRUPTED`. SystemExit for wrong options and for help, from the programs with a parser of their own (`devnet`,
+    `permissions`)."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         return _main(words)

@@ -47,8 +47,9 @@ class PermissionsModel(BaseModel):
 
 
 class NetworkModel(BaseModel):
-    """The input file of `operator generate-network-genesis`: a genesis as Besu has it, its first validators, and
-    permissions."""
+    """The input file of `operator generate-network-genesis`. `genesis` is a genesis as Besu has it, whose `extraData`
+    the command replaces. `validators` are the first validators: addresses in hexadecimal digits, which are not checked
+    here. Without `permissions`, the genesis gets no permissioning contracts."""
 
     model_config = ConfigDict(extra="forbid")
     genesis: dict[str, Any]
@@ -57,10 +58,11 @@ class NetworkModel(BaseModel):
 
 
 def write_genesis_and_expected_hashes(file: Path, directory: Path) -> int:
-    """Write the genesis of the network of `file`, and the block hash and state root that it must give, into
-    `directory`. Return the exit status 0. Files that are there already with this content stay. UsageError if the file
-    is wrong or cannot be read, if a file cannot be written, or if `directory` has another genesis: nodes may run by
-    that one."""
+    """Write two files into `directory`, which is made if it is missing: the genesis of the network of `file` (JSON, as
+    `NetworkModel` has it), and the block hash and state root that it must give. Return the exit status 0. Files that
+    are there already with this content are no error. UsageError if `file` is wrong or cannot be read, or if a file
+    cannot be written. UsageError also, before anything is written, if one of the two is there with other content: nodes
+    may run by that genesis."""
     genesis, expected = _make_genesis_and_hashes(_read(file))
     documents = {
         directory / name: json.dumps(document, indent=2) + "\n"

@@ -64,8 +64,9 @@ def make_node_config(settings: Settings) -> NodeConfig:
 
 def find_mistakes(settings: Settings) -> Iterator[str]:
     """Yield reasons for which a node with `settings` would not start, one sentence each: all broken rules between
-    options, and the first mistake of each part of the settings. A genesis file that `settings` do not name is no
-    mistake: the rules that need one are tried on a placeholder."""
+    options, the first mistake of each part of the settings, and each host, file or directory that this machine cannot
+    use. One mistake may come twice. A genesis file that `settings` do not name is no mistake: the rules that need one
+    are tried on a placeholder."""
     read = SettingsReader(settings)
     # Each part is tried alone: all mistakes are wanted, and a mistake in one part must not hide those of another.
     yield from (text for text in find_broken_rules(read) if text != NO_GENESIS)

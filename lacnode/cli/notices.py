@@ -55,7 +55,8 @@ _UNBUILT_GROUPS = frozenset(("PLUGINS", "CLIQUE", "ENGINE", "GOQUORUM"))
 
 def find_notices(read: SettingsReader, spec: ChainSpec, groups: tuple[str, ...]) -> Iterator[str]:
     """Yield one sentence for each warning that the node logs at its start: about settings that change nothing here, or
-    more than they say. `groups` are the API groups that the node serves."""
+    more than they say. `groups` are the API groups that the node serves. Call it only for settings without mistakes
+    (`find_mistakes`): some mistakes raise UsageError here."""
     # Options that wait for a switch are named once, so `_without_effect` leaves them out.
     waiting = _waiting(read)
     for switch, names in waiting.items():

@@ -68,9 +68,9 @@ def unusual_port_warning(settings: OtlpSettings) -> str:
 def otlp_settings(
     read: SettingsReader, categories: frozenset[MetricCategory] = DEFAULT_CATEGORIES
 ) -> OtlpSettings | None:
-    """Return the settings for sending metrics to a collector, from OpenTelemetry's environment variables. None if a
-    variable switches sending off. The switches among the options are not read here: `sends_to_opentelemetry` reads
-    them. UsageError for a value or a file that cannot be used."""
+    """Return the settings for sending metrics of `categories` to a collector, from OpenTelemetry's environment
+    variables. None if a variable switches sending off. The switches among the options are not read here:
+    `sends_to_opentelemetry` reads them. UsageError for a value or a file that cannot be used."""
     variables = _Variables(read.settings.opentelemetry)
     if variables.text("OTEL_SDK_DISABLED").lower() == "true" or not _exports(variables):
         return None

@@ -24,8 +24,8 @@ STORAGE_ONE = (1).to_bytes(32)
 
 def run(words: Sequence[str], settings: Settings) -> int:
     """Generate the files of a network. `words` are those after `operator`. Return the exit status 0. UsageError for a
-    wrong command line or configuration, or if a file cannot be written.
-    """
+    wrong command line or configuration, if a file cannot be written, or if the output directory is in use: it has any
+    files (`generate-blockchain-config`), or other content in the files of the command (`generate-network-genesis`)."""
     known = {
         "config-file": None,
         "to": None,

@@ -37,7 +37,8 @@ def check_rules(read: SettingsReader) -> None:
 
 
 def find_broken_rules(read: SettingsReader) -> Iterator[str]:
-    """Yield every rule that the settings break, one sentence each."""
+    """Yield one sentence for each rule that the settings break. A missing `--genesis-file` is one. The last sentence
+    names the options that are asked for and not built yet."""
     for rules in (_chain, _ranges, _ports, _access, _permissions, _pool, _observation, _privacy, _unbuilt):
         yield from rules(read)
 
@@ -50,7 +51,8 @@ def check_against_chain(read: SettingsReader, spec: ChainSpec) -> None:
 
 def pool_kind(read: SettingsReader) -> str:
     """Return the kind of the transaction pool, a value of `--tx-pool` in capitals (`LAYERED`, `SEQUENCED` or `LEGACY`).
-    Without `--tx-pool`, any option of the sequenced pool chooses `SEQUENCED`, as LACChain's files expect."""
+    Without `--tx-pool` it is `SEQUENCED` if an option of `SEQUENCED_ONLY` is set, as LACChain's files expect, and the
+    default of the table if none is."""
     if not read.is_set("tx-pool") and _set(read, SEQUENCED_ONLY):
         return "SEQUENCED"
     return read.text("tx-pool")

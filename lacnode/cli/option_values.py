@@ -47,9 +47,10 @@ def parse_given_value(
 
 
 def parse_option_value(option: Option, text: str, status: int = 1, origin: str = "") -> Value:
-    """Return the value that `text` gives `option`. Its type follows from `option.kind`. An empty text and a template's
-    placeholder are not refused here: `parse_given_value` does that. UsageError with `status` if `text` has the wrong
-    form. The text of the error names `origin`, the place of `text`."""
+    """Return the value that `text` gives `option`. Its type follows from `option.kind`. An empty text is a value of
+    texts, paths, hexadecimal digits and lists, and a template's placeholder is a text like any other:
+    `parse_given_value` is stricter. UsageError with `status` if `text` has the wrong form. The text of the error names
+    `origin`, the place of `text`."""
     try:
         return _CONVERTERS[option.kind](option, text)
     except ValueError as error:

@@ -16,9 +16,10 @@ DEFAULT_USER = "besu"
 
 
 def inaccessible_path_lines(read: SettingsReader) -> list[str]:
-    """Return one line for each of data path and genesis file that the user may not use, in Besu's words.
-    `--print-paths-and-exit` names the user (`besu` if it names none). A path that cannot be looked at has a line too. A
-    user that this machine does not know has the rights of any other user. Empty if both are usable."""
+    """Return one line for each of data path (to read and write) and genesis file (to read) that the user may not use,
+    in Besu's words. `--print-paths-and-exit` names the user (`besu` if it names none). A path that is missing or cannot
+    be looked at has a line too. A user that this machine does not know has the rights of any other user. Empty if both
+    are usable. A genesis file that no option names is not looked at."""
     user = read.text_or_none("print-paths-and-exit") or DEFAULT_USER
     wanted = [(read.data_path, True)]
     genesis = read.path("genesis-file")

@@ -35,8 +35,9 @@ LEVELS = {0: "ERROR", 1: "INFO", 2: "INFO", 3: "DEBUG", 4: "DEBUG"}
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Do what the words after `privacy-manager` say. Return the exit status. UsageError for a wrong command line,
-    configuration or key file, and for a store or an audit log that cannot be used."""
+    """Do what the words after `privacy-manager` say. Unless they ask for help, for keys or for the audit log, the
+    manager runs until a signal ends it. Return the exit status. UsageError for a wrong command line, configuration or
+    key file, and for a store or an audit log that cannot be used."""
     words = list(arguments)
     if any(word in ("-h", "--help") for word in words):
         print(HELP, end="")

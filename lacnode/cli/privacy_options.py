@@ -24,8 +24,8 @@ DEFAULT_MANAGER_URL = "http://localhost:8888"
 
 
 def privacy_settings(read: SettingsReader) -> PrivacySettings | None:
-    """Return the settings of private transactions, None where these are off. UsageError for a URL or a key file that
-    cannot be used."""
+    """Return the settings of private transactions, None where these are off. UsageError for a URL, a file of the public
+    key or a file of private genesis accounts that cannot be used. The other files are not read here."""
     if not read.flag("privacy-enabled"):
         return None
     file = read.path("privacy-public-key-file")

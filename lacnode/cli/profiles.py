@@ -19,9 +19,8 @@ PROFILES: Mapping[str, Mapping[str, str]] = {"ENTERPRISE": _PRIVATE, "PRIVATE": 
 
 
 def profile_defaults(name: str) -> Mapping[str, str]:
-    """Return the texts of the profile `name` (in capitals), by option name without dashes. UsageError for a profile of
-    a public network.
-    """
+    """Return the texts of the profile `name` (in capitals), by option name without dashes. UsageError for a name that
+    is not in `PROFILES`: Besu's other profiles are for public networks."""
     # A profile of a public network would set options for a network that this node cannot join.
     if name not in PROFILES:
         raise UsageError(

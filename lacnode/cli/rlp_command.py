@@ -19,9 +19,9 @@ from lacnode.primitives.rlp import RlpError
 
 def run(words: Sequence[str], settings: Settings) -> int:
     """Convert extra data: `encode` a JSON array of addresses, or `decode` hexadecimal digits to the addresses in them.
-    `words` are those after `rlp`. Return the exit status 0. UsageError for a wrong command line, or for input that is
-    no extra data.
-    """
+    `words` are those after `rlp`. Input and output are files, or standard input and output if none are named. Return
+    the exit status 0. UsageError for a wrong command line, for input that has another form or cannot be read, and for
+    output that cannot be written."""
     values, rest = parse_command_arguments(words, {"type": "IBFT_EXTRA_DATA", "from": None, "to": None}, command="rlp")
     if rest not in (["encode"], ["decode"]):
         raise UsageError("rlp encode or rlp decode was expected", 2)

@@ -12,9 +12,9 @@ DATA_PATH = Path("build/data")
 
 
 class SettingsReader:
-    """Reads settings, with the defaults of the table of options. Names are without dashes. A method that uses the
-    default raises KeyError for an unknown name. The caller must ask for the type that the option has: it is not
-    checked."""
+    """Reads settings, with the defaults of the table of options. Names are without dashes, and the option's own: an
+    alias counts as not set. A method that uses the default raises KeyError for an unknown name. The caller must ask for
+    the type that the option has: it is not checked."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -27,8 +27,8 @@ class SettingsReader:
 
     def value(self, name: str) -> Value:
         """Return the value that is set, or the default of the table. KeyError for an unknown name. UsageError if the
-        option is not set and its default is a description and no value.
-        """
+        option is not set and its default is no value of its kind: a description, or an empty text for a number, an
+        address, an enum or a switch."""
         text_or_none = self.settings.get(name)
         return parse_option_value(BY_NAME[name], BY_NAME[name].default) if text_or_none is None else text_or_none
 

@@ -44,9 +44,9 @@ class Settings:
 
 
 def parse_command_line(arguments: Sequence[str], commands: Collection[str] = ()) -> tuple[dict[str, str], list[str]]:
-    """Return the options (name to text) in front of the first word that is no option, and the words from this one on.
-    UsageError with status 2 for an unknown option, for one without its value, and for one that is given twice and is no
-    list.
+    """Return the options in front of the first word that is no option, and the words from this one on. The options are
+    texts by the option's own name without dashes: `true` for a switch without a value. UsageError with status 2 for an
+    unknown option, for one without its value, and for one that is given twice and is no list.
 
     A list may be followed by several words. It ends at the next option or at one of `commands`. Lists of one option are
     joined.
@@ -130,9 +130,9 @@ def _read_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def read_toml(path: Path) -> dict[str, str]:
-    """Return the texts of the options of a TOML file, by option name without dashes. UsageError if the file cannot be
-    read, and for the first entry that is no option of this node, or has a wrong type.
-    """
+    """Return the texts of the options of a TOML file, by option name without dashes. The type of each entry is checked,
+    and not its text. UsageError if the file is missing, empty, too large (`MAX_TOML_BYTES`) or no TOML, and for the
+    first mistake in it: an entry that is no option of this node, or has a wrong type."""
     found, mistakes = read_toml_and_mistakes(path)
     if mistakes:
         raise UsageError(mistakes[0])
@@ -140,9 +140,9 @@ def read_toml(path: Path) -> dict[str, str]:
 
 
 def read_toml_and_mistakes(path: Path) -> tuple[dict[str, str], list[str]]:
-    """Return the texts of the options of a TOML file, by option name without dashes, and a sentence for each mistake in
-    its other entries. UsageError if the file cannot be read.
-    """
+    """Return a pair: the texts of the options of a TOML file, by option name without dashes, and a sentence for each
+    mistake in its other entries. All unknown options have one sentence together. The type of each entry is checked, and
+    not its text. UsageError if the file is missing, empty, too large (`MAX_TOML_BYTES`) or no TOML."""
     flat = _flattened(_read_toml(path))
     mistakes: list[str] = []
     # A file that names another file would make the precedence between them unclear.
@@ -236,7 +236,8 @@ COMMAND_LINE_ONLY = ("reset-signing-state",)
 def collect_settings(command_line: Mapping[str, str], environment: Mapping[str, str]) -> Settings:
     """Return every option that is set in any source. The command line wins over the environment, that over the TOML
     file, and that over the profile. Lists of several sources are not joined. UsageError for a value or a file that
-    cannot be used, and for an option of `COMMAND_LINE_ONLY` in another source."""
+    cannot be used, and for an option of `COMMAND_LINE_ONLY` in another source. The text of a value that another source
+    overrides is not checked."""
     settings = Settings(opentelemetry=opentelemetry_variables(environment))
     # The order of these calls is the precedence: `_put` leaves alone what an earlier source has set.
     _put(settings, command_line, 2, "")

@@ -30,7 +30,9 @@ def log_start_line(settings: Settings) -> None:
 
 
 def find_java_variables(environment: Mapping[str, str]) -> Iterator[str]:
-    """Yield a warning of one sentence for each environment variable that Besu or Java reads and this node does not."""
+    """Yield a warning of one sentence for each of these environment variables that is set and not empty:
+    `LOG4J_CONFIGURATION_FILE`, and `BESU_OPTS`, `JAVA_OPTS` and `PANTHEON_OPTS`, which are for a Java virtual machine.
+    This node does not read them."""
     if environment.get("LOG4J_CONFIGURATION_FILE"):
         yield (
             "LOG4J_CONFIGURATION_FILE has no effect: --logging chooses the level (admin_changeLogLevel while the node "

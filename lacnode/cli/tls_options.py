@@ -12,8 +12,8 @@ _PEM = "PEM"
 
 
 def http_tls(read: SettingsReader) -> RpcTlsSettings | None:
-    """Return the TLS settings of the HTTP port, None if TLS is off. Call it only if `find_broken_tls_rules` yields
-    nothing."""
+    """Return the TLS settings of the HTTP port, None if TLS is off. The files are not read here. Call it only if
+    `find_broken_tls_rules` yields nothing."""
     if not read.flag(f"{_HTTP}enabled"):
         return None
     identity = ServerIdentity(read.path(f"{_HTTP}keystore-file"), read.path(f"{_HTTP}keystore-password-file"))
@@ -32,8 +32,8 @@ def http_tls(read: SettingsReader) -> RpcTlsSettings | None:
 
 
 def websocket_tls(read: SettingsReader) -> RpcTlsSettings | None:
-    """Return the TLS settings of the WebSocket port, None if TLS is off. Call it only if `find_broken_tls_rules` yields
-    nothing."""
+    """Return the TLS settings of the WebSocket port, None if TLS is off. The files are not read here. Call it only if
+    `find_broken_tls_rules` yields nothing."""
     if not read.flag(f"{_WS}enabled"):
         return None
     if _is_pem(read, "keystore"):
@@ -49,8 +49,8 @@ def websocket_tls(read: SettingsReader) -> RpcTlsSettings | None:
 
 
 def graphql_tls(read: SettingsReader) -> RpcTlsSettings | None:
-    """Return the TLS settings of the GraphQL port, None if TLS or the port is off. Call it only if
-    `find_broken_tls_rules` yields nothing."""
+    """Return the TLS settings of the GraphQL port, None if TLS or the port is off. The files are not read here. Call it
+    only if `find_broken_tls_rules` yields nothing."""
     if not read.flag("graphql-http-enabled") or not read.flag(f"{_GRAPHQL}enabled"):
         return None
     identity = ServerIdentity(read.path(f"{_GRAPHQL}keystore-file"), read.path(f"{_GRAPHQL}keystore-password-file"))
@@ -72,7 +72,8 @@ def _is_pem(read: SettingsReader, kind: str) -> bool:
 
 
 def find_broken_tls_rules(read: SettingsReader) -> Iterator[str]:
-    """Yield one sentence for each reason for which TLS cannot be used as it is asked for."""
+    """Yield one sentence for each rule between the TLS options that the settings break, such as TLS without a keystore.
+    No file is looked at."""
     if read.flag(f"{_HTTP}enabled"):
         yield from _http_rules(read)
         if read.flag(f"{_HTTP}client-auth-enabled"):

@@ -22,9 +22,9 @@ VALID = "TOML config file is valid on basic inspection."
 
 def run(words: Sequence[str], settings: Settings) -> int:
     """Check the file, and print what is found. `words` are those after `validate-config`. The entries of the file are
-    added to `settings`. Return the exit status: 0, or 1 if the node would not start with it. UsageError if no file is
-    named, or it cannot be read.
-    """
+    added to `settings`, except those that `settings` have already. Environment variables are not read. Return the exit
+    status: 0, or 1 if the node would not start with it. UsageError for a wrong command line, if no file is named, or if
+    it cannot be read."""
     values, _ = parse_command_arguments(words, {"config-file": None}, command="validate-config")
     path = Path(required_option(values, "config-file"))
     stops = [*_into(settings, path)]

@@ -26,17 +26,17 @@ class AccountSender:
 
     async def send(self, call: object) -> object:
         """Send the transaction of a call object with `from`. Missing fields are filled in. Return what the node
-        answers: the hash as text with 0x. It does not wait for a block. RpcError if the account is unknown or the node
-        refuses. ValueError if a value is malformed.
-        """
+        answers: the hash as text with 0x. It does not wait for a block. RpcError if `from` is missing or no account of
+        `signer`, or if the node refuses or does not answer. RpcError, ValueError, KeyError or TypeError if a value is
+        malformed."""
         async with self._sending:
             return await self._node.call("eth_sendRawTransaction", await self.complete_and_sign(call))
 
     async def complete_and_sign(self, call: object) -> str:
         """Return the signed transaction of a call object with `from`, as hexadecimal text with 0x. Missing fields are
-        filled in. Nothing is sent. RpcError if the account is unknown or the node refuses. ValueError if a value is
-        malformed.
-        """
+        filled in, for which the node is asked. Nothing is sent. RpcError if `from` is missing or no account of
+        `signer`, or if the node refuses or does not answer. RpcError, ValueError, KeyError or TypeError if a value is
+        malformed."""
         if not isinstance(call, dict) or "from" not in call:
             raise invalid_params("a transaction with `from` was expected")
         try:

@@ -51,9 +51,11 @@ class AccountSigner:
         return to_hex(signature[:64] + bytes([27 + signature[64]]))
 
     def sign_transaction(self, call: Mapping[str, object]) -> str:
-        """Return the signed transaction of a call object, as hexadecimal text with 0x. The call object must be
-        complete: a missing value is signed as 0, missing data as empty, and a missing `to` as a creation. KeyError
-        without `from`, ValueError if a value is malformed, and UnknownAccountError for other accounts."""
+        """Return the signed transaction of a call object, as hexadecimal text with 0x. Its type follows from the
+        fields: 2 with a maximum fee, 1 with an access list alone, else 0. The call object must be complete: a missing
+        value is signed as 0, missing data as empty, and a missing `to` as a creation. UnknownAccountError if `from` is
+        no account of the devnet, KeyError if it is missing. ValueError, KeyError or TypeError if a value is malformed.
+        """
         key = self.key(str(call["from"]))
         type_ = _type_of(call)
         payload = self._payload(call, type_)

@@ -9,8 +9,9 @@ WORK_POLL_SECONDS = 0.02
 
 
 async def make_blocks(coordinator: Coordinator) -> None:
-    """Make each block that no call asks for, until cancelled: one at each interval if an interval is set, or one
-    whenever a transaction can fill it if the mode is on demand. A failure is logged."""
+    """Make each block that no call asks for, until cancelled. If an interval is set, that is one block at each
+    interval. If none is set and the mode is on demand, it is one whenever a transaction can fill it. A failure is
+    logged."""
     while True:
         seconds = coordinator.interval_seconds
         if seconds is not None:

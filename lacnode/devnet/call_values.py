@@ -16,9 +16,8 @@ def required_values(params: list[Any], count: int) -> list[Any]:
 
 
 def parse_quantity(value: object, bits: int = 64) -> int:
-    """Return a number, or hexadecimal or decimal digits, as an integer from 0 to below 2**`bits`. Hexadecimal digits
-    have 0x. RpcError for anything else.
-    """
+    """Return `value` as an integer from 0 to below 2**`bits`. `value` is an integer, or a text with decimal digits or
+    with hexadecimal digits after 0x. RpcError for anything else, also for a boolean or a decimal fraction."""
     try:
         number = _integer(value)
     except ValueError:
@@ -36,7 +35,8 @@ def _integer(value: object) -> int:
 
 
 def normalize_address(value: object) -> str:
-    """Return an address in lower case, 40 hexadecimal digits after 0x. RpcError if `value` is no address."""
+    """Return the address `value` (text, with or without 0x, in any case) in lower case, 40 hexadecimal digits after 0x.
+    RpcError if `value` is no address."""
     try:
         return to_hex(address_from_hex(str(value)))
     except ValueError:
@@ -44,7 +44,8 @@ def normalize_address(value: object) -> str:
 
 
 def normalize_bytes(value: object) -> str:
-    """Return bytes in hexadecimal digits in lower case, with 0x. RpcError if `value` is no such text."""
+    """Return the bytes `value` (hexadecimal digits, with or without 0x, in any case) in lower case, with 0x. RpcError
+    if `value` is no such text."""
     try:
         return to_hex(from_hex(str(value)))
     except ValueError:
@@ -52,9 +53,8 @@ def normalize_bytes(value: object) -> str:
 
 
 def transaction_data(call: Mapping[str, Any]) -> bytes:
-    """Return the data of a call object, which may have two names. Empty if it has none. RpcError if it is malformed or
-    the two differ.
-    """
+    """Return the data of a call object, which has them as `data` or as `input`. Empty if it has neither. RpcError if
+    they are malformed or the two differ."""
     given = {normalize_bytes(call[name]) for name in ("data", "input") if call.get(name) is not None}
     if len(given) > 1:
         raise invalid_params("`data` and `input` differ")

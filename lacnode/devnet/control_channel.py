@@ -58,7 +58,8 @@ async def serve_control(
 async def send_command(directory: Path, name: str, values: Document, seconds: float) -> Document:
     """Send a command to the node in `directory`. `values` must be JSON. Return its answer, an object of JSON.
 
-    ControlError if the node does not answer within `seconds`, or refuses.
+    ControlError if the node does not answer within `seconds`, or refuses. A node that did not answer in time may still
+    carry out the command.
     """
     answer: Document | None = None
     try:

@@ -37,14 +37,16 @@ MAX_MINED_BLOCKS = 10_000
 
 
 class BlockMode(Enum):
-    """When blocks are made: at every block period, when a transaction waits, or when a client calls a method for it."""
+    """When blocks are made: at every block period, when a transaction waits, or when a client calls a method for it (or
+    at an interval, see `Coordinator.set_mode`)."""
 
     PERIOD, ON_DEMAND, MANUAL = "period", "on demand", "manual"
 
 
 class Coordinator:
     """The coordinator of the devnet in the directory `root`. `own` is the node of this process. `block_period` is in
-    seconds. Every command raises DevnetStateError if the shared state cannot be written."""
+    seconds. Every command waits for its turn, and raises DevnetStateError if the shared state cannot be written. The
+    constructor raises it if the state cannot be read."""
 
     def __init__(self, root: Path, own: HostedNode, block_period: float, *, on_demand: bool) -> None:
         self.group = NodeGroup(root)
@@ -67,9 +69,10 @@ class Coordinator:
     # -- calls of the endpoint -----------------------------------------------------------------------------------
 
     async def mine(self, count: int = 1, interval_seconds: int = 1, timestamp: int | None = None) -> None:
-        """Make `count` blocks, at least `interval_seconds` apart by the devnet's clock. The first has `timestamp` (Unix
-        seconds). None stands for that of `set_next_timestamp`, else the clock's. DevnetError if a block is not
-        possible: earlier ones stay."""
+        """Make `count` blocks, from 0 to `MAX_MINED_BLOCKS`. From one to the next, the timestamps are at least
+        `interval_seconds` apart, and at least a block period. The clock of the devnet moves for that, so no interval is
+        waited for. The first block has `timestamp` (Unix seconds). None stands for that of `set_next_timestamp`, else
+        the clock's. DevnetError if a block is not possible: earlier ones stay."""
         if not 0 <= count <= MAX_MINED_BLOCKS:
             raise DevnetError(f"one call makes at most {MAX_MINED_BLOCKS} blocks, not {count}")
         async with self._holding() as (nodes, head):
@@ -99,7 +102,8 @@ class Coordinator:
                 self._change(clock_offset_seconds=timestamp - time.time())
 
     async def set_mode(self, mode: BlockMode, interval_seconds: float | None = None) -> None:
-        """Make blocks as `mode` says from now on, and at each interval if there is one. DevnetError if no node answers."""
+        """Make blocks as `mode` says from now on. With `interval_seconds`, a block is made at each interval too, and
+        none on demand. None ends an earlier interval. DevnetError if no node answers."""
         async with self._holding():
             self.mode = mode
             self.interval_seconds = interval_seconds
@@ -108,7 +112,8 @@ class Coordinator:
 
     async def snapshot(self) -> int:
         """Take a snapshot of all nodes, and return its id. They are stopped for it, unless nothing changed since the
-        last revert. DevnetError if a node is paused or does not answer, DevnetStateError if no copy can be made."""
+        last revert. DevnetError if a node is paused or does not answer, or if they are not at one block.
+        DevnetStateError if no copy can be made."""
         async with self._holding(all_nodes=True) as (nodes, head):
             copy = self._same_copy(head)
             if copy is None:
@@ -117,9 +122,10 @@ class Coordinator:
             return self.snapshots.add(NetworkSnapshot(copy, head.number, head.hash, self._state.clock_offset_seconds))
 
     async def revert(self, id_: int) -> bool:
-        """Take all nodes back to the snapshot, and forget it with the later ones. Return True, or False if there is
-        none with this id. DevnetError, and nothing has changed, if a node is paused, does not stop, or has a peer of
-        another network. DevnetError also if one does not come back."""
+        """Take all nodes and the offset of the clock back to the snapshot, and forget it with the later ones. Return
+        True, or False if there is none with this id. DevnetError, and nothing has changed, if a node is paused, does
+        not stop, or has a peer of another network. DevnetError also if a node does not come back. The revert counts
+        then, and the snapshot is not forgotten."""
         async with self._lock:
             snapshot = self.snapshots.find(id_)
             if snapshot is None:
@@ -161,8 +167,8 @@ class Coordinator:
 
     async def drop_transactions(self, which: Document) -> int:
         """Remove transactions from the pools of all nodes: the one with the `hash` in `which`, those of its `sender`,
-        or all if it is empty (hexadecimal digits without 0x). Return the highest number that one node removed.
-        DevnetError if a node does not do it."""
+        or all if it is empty (lower-case hexadecimal digits without 0x). Return the highest number that one node
+        removed. DevnetError if a node does not do it, or is paused."""
         async with self._holding(all_nodes=True) as (nodes, _):
             dropped = await self.group.send_to_all(nodes, "drop", which, COMMAND_SECONDS)
             # A node may have got one from another node while that one had not dropped it yet.
@@ -172,7 +178,8 @@ class Coordinator:
     # -- transactions that wait ----------------------------------------------------------------------------------
 
     def has_transaction_for_block(self) -> bool:
-        """Return whether a transaction in this node's pool may be in a block that is made now."""
+        """Return whether a transaction in this node's pool may be in a block that is made now. False also if the last
+        blocks, one for each node, left out exactly the transactions that wait."""
         return self._left_out.may_be_in_another_block(self._waiting())
 
     def may_be_in_next_block(self, hash_: str) -> bool:

@@ -1,8 +1,8 @@
-"""The devnet's genesis: an IBFT 2.0 network with free gas, by the rules of a chosen fork.
+"""The devnet's genesis: an IBFT 2.0 or QBFT network with free gas, by the rules of a chosen fork.
 
-It says that it is a devnet's: only then may a node be stopped, taken back and given another clock. It names the account that
-may change the state (`hardhat_setCode` and its kin). Must contain only keys that Besu knows or ignores, so that a Besu node
-can join, and follow until the state is changed.
+It says that it is a devnet's: only then may a node be stopped, taken back and given another clock. It names the account
+that may change the state (`hardhat_setCode` and its kin). Must contain only keys that Besu knows or ignores, so that a
+Besu node can join, and follow until the state is changed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -73,10 +73,10 @@ def devnet_genesis(
     """Return the genesis document for `validators` (20-byte addresses, in any order) with a block every `block_period`
     seconds.
 
-    `accounts` get `BALANCE_WEI` each. `timestamp` is in Unix seconds. KeyError for an unknown `fork` or `consensus`.
-    `fork` is a key of `DEVNET_FORKS`, and `consensus` the name of a protocol. The protocol is QBFT from
-    `qbft_start_block` on, never if that is None. A period that is no whole number of seconds is written as Besu's
-    experimental `xblockperiodmilliseconds`.
+    `accounts` get `BALANCE_WEI` each. `timestamp` is in Unix seconds. `fork` is a key of `DEVNET_FORKS`, and
+    `consensus` a key of `PROTOCOLS`, such as `ibft2`. KeyError for an unknown one. The protocol is QBFT from block
+    `qbft_start_block` on. If that is None, `consensus` stays. A period that is no whole number of seconds is written as
+    Besu's experimental `xblockperiodmilliseconds`.
     """
     section: dict[str, object] = {
         "blockperiodseconds": max(1, round(block_period)),

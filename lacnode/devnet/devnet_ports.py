@@ -60,10 +60,11 @@ def developer_port(offset: int) -> int:
 
 @contextmanager
 def claim_port_offset(nodes: int) -> Iterator[int]:
-    """Yield the first offset (a multiple of `PORTS_PER_NETWORK`) at which the ports of `nodes` nodes are free.
+    """Yield the first offset (a multiple of `PORTS_PER_NETWORK`) at which the developer port and the ports of `nodes`
+    nodes are free.
 
-    No other process gets that offset before the `with` block is left. By then the nodes should listen. NoFreePortsError
-    if no offset has free ports.
+    No other process that calls this gets that offset before the `with` block is left. By then the nodes should listen.
+    NoFreePortsError if no offset has free ports.
     """
     for offset in range(0, LAST_OFFSET + 1, PORTS_PER_NETWORK):
         # The lock ends with the file, also if this process is killed. The check of the ports alone would leave a gap:

@@ -25,7 +25,8 @@ log = structlog.get_logger("devnet")
 
 
 def run_devnet_node(config: NodeConfig, directory: Path) -> int:
-    """Run the node of `config` in the devnet in `directory`. Return the exit status, as `run_node` has it."""
+    """Run the node of `config` in the devnet in `directory` until SIGINT, SIGTERM or SIGHUP. Return the exit status, as
+    `run_node` has it: 0 after a signal, and 1 if the node cannot start or its data cannot be written or read."""
     return run_node(config, program=_DevnetProgram(config, directory))
 
 

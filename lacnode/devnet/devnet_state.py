@@ -34,10 +34,10 @@ class DevnetStateError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class DevnetState:
-    """The shared state of a devnet. `generation` counts the reverts, and `copy` is the number of the copy of the nodes'
-    files (`snapshot_directory`) that the last revert restored, None before the first. `clock_offset_seconds` is added
-    to the clock of the machine. The timers of heights above `last_height` do not run, and with None they run at every
-    height."""
+    """The shared state of a devnet. `generation` counts the reverts and resets, and `copy` is the number of the copy of
+    the nodes' files (`snapshot_directory`) that the last of them restored, None before the first.
+    `clock_offset_seconds` is added to the clock of the machine. The timers of heights above `last_height` do not run,
+    and with None they run at every height."""
 
     generation: int = 0
     copy: int | None = None
@@ -78,10 +78,10 @@ def save_state(root: Path, state: DevnetState) -> None:
 @contextmanager
 def lock_node_files(root: Path, *, exclusive: bool) -> Iterator[None]:
     """Hold the lock on the files of all nodes of a devnet inside the `with` block, alone if `exclusive`. The
-    coordinator holds it alone while it copies files. A node shares it with other nodes while it opens its own, and
-    waits for the coordinator.
+    coordinator holds it alone while it copies files. A node shares it with other nodes while it opens its own.
 
-    DevnetStateError if a node opens its files while the coordinator asks. OSError if the lock file cannot be opened.
+    With `exclusive`, DevnetStateError at once if a node has the lock. Without it, this blocks while the coordinator has
+    the lock. OSError if the lock file cannot be opened.
     """
     with (root / LOCK_FILE).open("ab") as file:
         try:
@@ -138,7 +138,7 @@ def copy_node_files(source: Path, target: Path) -> None:
 def restore_if_due(root: Path, directory: Path) -> DevnetState:
     """If the devnet was reverted since the files of the node in `directory` were last restored, replace these files by
     the copy of the last revert. A node that was down during a revert follows it in this way. Return the devnet's state.
-    No process may use the files. DevnetStateError if they cannot be copied."""
+    No process may use the files. DevnetStateError if they cannot be copied, or the state cannot be read."""
     state = load_state(root)
     if state.copy is not None and _generation_of(directory) < state.generation:
         copy_node_files(snapshot_directory(root, state.copy, directory.name), directory)

@@ -77,13 +77,13 @@ class HostedNode:
 
     @property
     def node(self) -> Node | None:
-        """The node. None while its files are closed."""
+        """The node, which may be open without running (`serve`). None while its files are closed."""
         return self._node
 
     def open(self) -> None:
         """Replace the files of the node by the copy of the last revert if it has not followed this revert yet
-        (`restore_if_due`), and open them. NodeStartError if that is not possible, or if the genesis is not that of a
-        devnet."""
+        (`restore_if_due`), and open them. It blocks while the coordinator copies files. NodeStartError if a file cannot
+        be copied or opened, or if the genesis is not that of a devnet."""
         _check_is_devnet(self._config)
         try:
             with lock_node_files(self._root, exclusive=False):
@@ -94,11 +94,12 @@ class HostedNode:
             raise NodeStartError(str(error)) from None
 
     async def serve(self, nursery: trio.Nursery) -> None:
-        """Answer the commands of the coordinator, and run the node while the coordinator has not stopped it, until
-        cancelled.
+        """Answer the commands of the coordinator, in `nursery`, and run the node while the coordinator has not stopped
+        it, until cancelled. The node must be open before. The caller closes it afterwards.
 
-        StorageError if its files cannot be opened again, DevnetStateError if the state of the devnet cannot be read.
-        The node must be open before.
+        StorageError if its files cannot be opened again, OSError if the port for commands cannot be opened. The errors
+        of `serve_node` come in exception groups, and so does DevnetStateError if the state of the devnet cannot be
+        read.
         """
         await nursery.start(partial(serve_control, self._config.data_path, self._handle))
         while True:
@@ -116,7 +117,7 @@ class HostedNode:
                 raise StorageError(str(error)) from None
 
     def close(self) -> None:
-        """Close the files of the node, if they are open."""
+        """Close the files of the node, if they are open. It blocks until the readers of the database have ended."""
         node, self._node = self._node, None
         if node is not None:
             node.close()

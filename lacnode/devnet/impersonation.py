@@ -22,7 +22,8 @@ MAX_IMPERSONATED = 1000
 class Impersonation:
     """Sends transactions in the name of accounts whose keys the devnet does not have, each by a transaction of
     `administrator` (an address). `administrator` is None on a devnet without one, where no account can be impersonated.
-    `send` signs and sends a call object, and returns the hash of the transaction."""
+    `node` is asked for nonces and the block gas limit. `send` signs and sends a call object, and returns the hash of
+    the transaction."""
 
     def __init__(
         self, node: RequestForwarder, administrator: str | None, send: Callable[[Transaction], Awaitable[object]]
@@ -41,7 +42,8 @@ class Impersonation:
         return tuple(self._accounts)
 
     def impersonates(self, account: object) -> bool:
-        """Return whether transactions of `account` (an address) are sent in its name."""
+        """Return True if transactions of `account` (an address with 0x, in any case) are to be sent in its name: it is
+        among `accounts`, or `autoImpersonateAccount` is on."""
         return self._impersonates_all or str(account).lower() in self._accounts
 
     def methods(self) -> Mapping[str, Callable[[list[Any]], Awaitable[object]]]:
@@ -60,8 +62,9 @@ class Impersonation:
 
     async def send(self, call: Transaction) -> object:
         """Send the transaction of a call object in the name of its `from`. Return the hash (text with 0x) of the
-        administrator's transaction. It does not wait for a block. RpcError if that is not possible.
-        """
+        administrator's transaction. It does not wait for a block. The caller asks `impersonates` before: this is not
+        checked here. KeyError without `from`. RpcError if the transaction is not possible, also if it would create a
+        contract (no `to`) or its nonce is not the next one."""
         sender = normalize_address(call["from"])
         await self._check_nonce(call, sender)
         data = to_hex(_impersonated(call, sender).encode_transaction_data())

@@ -42,15 +42,14 @@ TABLE_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class MemoryNetwork:
-    """Nodes that are built and not started, and the accounts of their genesis."""
+    """The nodes of a network in this process, and the accounts of their genesis. The nodes run while `run` does."""
 
     nodes: tuple[Node, ...]
     accounts: tuple[DevnetAccount, ...]
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Run until cancelled. Reports that it has started once every port is open. Raises P2pPortUnavailableError or
-        PortUnavailableError if a port is taken.
-        """
+        """Run all nodes until cancelled. Reports that it has started once every port is open. An exception group with
+        P2pPortUnavailableError or PortUnavailableError if a port is taken."""
         async with trio.open_nursery() as nursery:
             for node in self.nodes:
                 await nursery.start(node.run)
@@ -62,8 +61,8 @@ class MemoryNetwork:
             await node.wait_for_block(number)
 
     def to_document(self) -> dict[str, object]:
-        """Return the document that `lacnode devnet --json` prints. The nodes here have no process and no directory:
-        `pid` and `data_path` are None. Call it once the ports are open: it names them."""
+        """Return the document that `lacnode devnet --in-process --json` prints: nodes and accounts. The nodes here have
+        no process and no directory: `pid` and `data_path` are None. Call it once the ports are open: it names them."""
         return {
             "nodes": [
                 {
@@ -89,10 +88,9 @@ def build_memory_network(
     fork: str = DEFAULT_FORK,
     consensus: str = DEFAULT_CONSENSUS,
 ) -> MemoryNetwork:
-    """Build a network of `validators` nodes with a block every `block_period` seconds. `fork` is a key of
-    `DEVNET_FORKS`, and `consensus` the name of a protocol. KeyError for another one. Their ports are `port_offset`
-    above the well-known ones. Nothing runs yet.
-    """
+    """Build a network of `validators` nodes, at least one, with a block every `block_period` seconds. `fork` is a key
+    of `DEVNET_FORKS`, and `consensus` the name of a protocol. KeyError for another one. Their ports are `port_offset`
+    above the well-known ones, and the first node's RPC port is `developer_port`. Nothing runs yet."""
     keys = [NodeKey.generate() for _ in range(validators)]
     ports = [node_ports(index, port_offset) for index in range(validators)]
     # There is no developer endpoint here, so the first node has its port.
@@ -113,7 +111,8 @@ def build_memory_network(
 
 
 def memory_node_config(ports: NodePorts, others: tuple[Enode, ...]) -> NodeConfig:
-    """Return the settings of a node that keeps all in memory. `others` are its static nodes."""
+    """Return the settings of a node of a `MemoryNetwork`. `others` are its static nodes. The settings name no place on
+    the disk: the caller builds the node with a database in memory."""
     return NodeConfig(
         data_path=NOWHERE,
         genesis_file=NOWHERE,
@@ -141,9 +140,9 @@ def memory_node_config(ports: NodePorts, others: tuple[Enode, ...]) -> NodeConfi
 def run_in_process_devnet(
     validators: int, block_period: float, port_offset: int, as_json: bool, fork: str, consensus: str
 ) -> int:
-    """Run `lacnode devnet --in-process` until Ctrl-C. It prints JSON, or accounts and heights. Return the exit status
-    0. The values are those of `build_memory_network`. DevnetError if a port is taken.
-    """
+    """Run `lacnode devnet --in-process` until SIGINT or SIGTERM. It prints the document of the network once if
+    `as_json`, else accounts, and heights every `TABLE_SECONDS`. Return the exit status 0. The values are those of
+    `build_memory_network`. DevnetError if a port is taken."""
     configure_logs("WARN")
     network = build_memory_network(validators, block_period, port_offset, fork, consensus)
     reasons: list[str] = []

@@ -14,12 +14,13 @@ class LeftOutTransactions:
 
     def record(self, hashes: frozenset[bytes], turns: int) -> None:
         """Record that a block left out the transactions with these hashes (32 bytes). `turns` is the number of nodes
-        that may be validators: so many blocks may leave out the same transactions before no more are made for them."""
+        that may be validators. Once `turns` blocks in a row have left out the same transactions, no other block is made
+        for them."""
         self._turns_left = self._turns_left - 1 if hashes == self._hashes else turns - 1
         self._hashes = hashes
 
     def may_be_in_another_block(self, waiting: frozenset[bytes]) -> bool:
         """Return whether one of the transactions that wait (hashes of 32 bytes) may be in the next block. False if none
-        waits, and if exactly these were left out by as many blocks as `record` allows."""
+        waits, or if exactly these were left out by as many blocks as `record` allows."""
         # Every validator left all of them out. Until the pool changes, another block would be empty too.
         return bool(waiting) and (waiting != self._hashes or self._turns_left > 0)

@@ -25,8 +25,8 @@ def make_manager_key(directory: Path) -> str:
 
 
 def write_manager_config(directory: Path, port: int, others: Sequence[int]) -> None:
-    """Write the manager's configuration with Orion's keys. `port` is its own port, `others` are the ports of the other
-    managers, all on 127.0.0.1."""
+    """Write the manager's configuration file in Orion's format into `directory`. `port` is the manager's own port for
+    other managers, `others` are the ports of the other managers, all on 127.0.0.1. OSError if it cannot be written."""
     urls = ", ".join(f'"http://127.0.0.1:{other}"' for other in others)
     (directory / CONFIG_FILE).write_text(
         f'nodeport={port}\nclientport=0\nworkdir="{directory}"\nothernodes=[{urls}]\n'
@@ -37,7 +37,7 @@ def write_manager_config(directory: Path, port: int, others: Sequence[int]) -> N
 
 def privacy_settings(directory: Path, marker_key: Path, flexible_groups: bool) -> dict[str, object]:
     """Return the settings for privacy of a node whose manager has its files in `directory`, by the names of the
-    options. The node signs markers with the key in the file `marker_key`. Account rules can allow that account."""
+    options. The node signs markers with the key in the file `marker_key`."""
     return {
         "privacy-enabled": True,
         "privacy-public-key-file": str(directory / PUBLIC_KEY_FILE),

@@ -22,7 +22,8 @@ ANSWER_SECONDS, POLL_SECONDS = 5.0, 0.02
 
 def wait_for_managers(nodes: Iterable[DevnetNode], seconds: float) -> None:
     """Return once the manager of each of `nodes` knows the public keys of all these managers. Nodes without a manager
-    do not count. DevnetError after `seconds`."""
+    do not count. It blocks. DevnetError if that is not so after `seconds`. The last request may take `ANSWER_SECONDS`
+    more."""
     members = {node: from_base64(node.privacy_key) for node in nodes if node.privacy_key is not None}
     deadline = time.monotonic() + seconds
     for node in members:

@@ -76,7 +76,7 @@ class DevnetNode:
 
     @property
     def pid_file(self) -> Path:
-        """The file with the process id of the running node."""
+        """The file with the process id of the node. The process may have ended: `processes.find_pid` looks."""
         return self.directory / "node.pid"
 
     @property
@@ -91,7 +91,8 @@ class DevnetNode:
 
     @property
     def faults_file(self) -> Path:
-        """The JSON list of the node ids that this node must not connect to."""
+        """The file with the JSON list of the node ids that this node must not connect to. It may be missing: then there
+        are none."""
         return self.directory / "faults.json"
 
     @property
@@ -132,7 +133,8 @@ class NetworkShape:
     """The first block of QBFT, if the network goes from IBFT 2.0 to it."""
 
     def roles(self) -> list[str]:
-        """Return the role of every node, in the order of the nodes."""
+        """Return the role of every node, in the order of the nodes: first the validators, then boot nodes, writers,
+        observers."""
         counts = (("validator", self.validators), ("boot", self.boots), ("writer", self.writers))
         return [role for role, count in (*counts, ("observer", self.observers)) for _ in range(count)]
 
@@ -188,7 +190,8 @@ class Manifest:
 
     @property
     def admin_key_file(self) -> Path:
-        """The file with the private key of the first account, which may change the rules of a permissioned devnet."""
+        """The file with the private key of the first of `accounts`, which may change the rules of a permissioned
+        devnet."""
         return self.path / "admin.key"
 
     def nodes_with_role(self, *roles: str) -> list[DevnetNode]:
@@ -204,7 +207,8 @@ class Manifest:
 
 
 def load_manifest(path: Path) -> Manifest | None:
-    """Return the devnet under `path`, None if there is none. DevnetError if its manifest is damaged."""
+    """Return the devnet under `path`, None if there is none. DevnetError if its manifest is damaged, cannot be read, or
+    has a format that this release does not read."""
     file = path / FILE_NAME
     try:
         document = json.loads(file.read_text("utf-8"))
@@ -232,7 +236,8 @@ def load_manifest(path: Path) -> Manifest | None:
 
 
 def check_network(shape: NetworkShape, block_period: float) -> None:
-    """Raise DevnetError unless a devnet may have that shape and that many seconds between blocks."""
+    """Raise DevnetError unless a devnet may have that shape and that many seconds between blocks. The names of fork and
+    protocol are not checked."""
     for name, count, least in (
         ("validators", shape.validators, 1),
         ("boots", shape.boots, 0),
@@ -252,9 +257,10 @@ def check_network(shape: NetworkShape, block_period: float) -> None:
 
 
 def make_devnet(path: Path, shape: NetworkShape, block_period: float, port_offset: int) -> Manifest:
-    """Make keys, genesis, configuration and manifest under `path`, and return the manifest. `check_network` must have
-    accepted the shape and the period. The ports of the nodes begin at `port_offset` above the well-known ones. OSError,
-    KeyFileError, DevnetStateError or, for a manager's key, PrivacyKeyError if a file cannot be written."""
+    """Make keys, genesis, configuration and manifest under `path`, and return the manifest. No node is started.
+    `check_network` must have accepted the shape and the period. The ports of the nodes begin at `port_offset` above the
+    well-known ones. KeyError for an unknown fork or protocol. OSError, KeyFileError, DevnetStateError or, for a
+    manager's key, PrivacyKeyError if a file cannot be written."""
     roles = shape.roles()
     keys = [NodeKey.generate() for _ in roles]
     # Nodes are numbered within their role, from 1: validator-1, validator-2, writer-1.
@@ -358,10 +364,10 @@ def _bootnodes(manifest: Manifest, node: DevnetNode) -> list[DevnetNode]:
 
 def join_devnet(manifest: Manifest, name: str) -> tuple[Manifest, DevnetNode]:
     """Add an observer that knows only the genesis and the boot nodes, or the first validator if there are none. Return
-    the devnet with it, and the new node, which is not started.
+    the devnet with it, and the new node, which is not started. Its files and the manifest are written.
 
-    DevnetError if the name is malformed or taken, if the devnet is full, or if a port of the node is in use. OSError or
-    KeyFileError if a file cannot be written.
+    DevnetError if the name is malformed or taken, if the devnet is full, if a port of the node is in use, or if the
+    genesis file cannot be read. OSError or KeyFileError if a file cannot be written.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}", name):
         raise DevnetError(f"{name!r} is no name for a node: letters, digits, - and _ are")

@@ -52,15 +52,15 @@ class NodeGroup:
         self._root = root
 
     def manifest(self) -> Manifest:
-        """Return the devnet as it is now. DevnetError if it is gone."""
+        """Return the devnet as it is now. DevnetError if it is gone, or its manifest cannot be read."""
         manifest = load_manifest(self._root)
         if manifest is None:
             raise DevnetError(f"there is no devnet in {self._root}")
         return manifest
 
     def running_nodes(self) -> list[DevnetNode]:
-        """Return the nodes that run, in the order of the manifest. DevnetError if one of them is paused, or if the
-        devnet is gone."""
+        """Return the nodes whose processes run, in the order of the manifest. A node that has closed its files is among
+        them. DevnetError if a process is paused, or if the devnet is gone."""
         nodes = [node for node in self.manifest().nodes if find_pid(node) is not None]
         for node in nodes:
             if is_paused(node):
@@ -68,9 +68,8 @@ class NodeGroup:
         return nodes
 
     def unpaused_nodes(self) -> list[DevnetNode]:
-        """Return the nodes that run and are not paused, in the order of the manifest. DevnetError if the devnet is
-        gone.
-        """
+        """Return the nodes whose processes run and are not paused, in the order of the manifest. DevnetError if the
+        devnet is gone."""
         return [node for node in self.manifest().nodes if find_pid(node) is not None and not is_paused(node)]
 
     async def send_to_all(
@@ -149,11 +148,9 @@ class NodeGroup:
 
     async def copy_files_of_all(self, nodes: Sequence[DevnetNode], copy: int) -> None:
         """Copy the files of every node of the devnet, also of those that are down, to the snapshot directory with the
-        number `copy`. `nodes` are those that run: they are stopped for it.
-
-        DevnetError if a node does not close its files, and DevnetStateError if they cannot be copied, or if too little
-        of the disk would be left.
-        """
+        number `copy`. `nodes` are those that run: they are stopped for it. The errors are those of `stopped`.
+        DevnetStateError also if the files cannot be copied, or if too little of the disk would be left. After an error
+        a part of the copy may be there."""
         # Nodes that are down too: a revert must take them back like the others.
         all_nodes = self.manifest().nodes
         await trio.to_thread.run_sync(check_space, self._root, [node.directory for node in all_nodes])

@@ -33,7 +33,7 @@ SETUP_GAS = 20_000_000
 
 @dataclass(frozen=True, slots=True)
 class NodeEntry:
-    """A node that the node contract permits from the beginning."""
+    """A node that the node contract permits from the beginning. The host of `enode` must be an IP address."""
 
     enode: Enode
     type: NodeType
@@ -47,8 +47,7 @@ def permissioning_alloc(
     """Return the entries of a genesis' `alloc` for the contracts of permissioning, by address (text with 0x). `admins`
     (at least one) may change the rules. `senders` may send transactions and create contracts. Nodes may connect by
     their types, by the rules of LACChain's topology. Addresses have 20 bytes. UnsupportedNodeError if the host of a
-    node is a name.
-    """
+    node is a name. AssertionError if a node or a sender is given twice."""
     workshop = _Workshop()
     # The admin contract is placed and not registered yet: the calls of the set-up are not checked before it is.
     workshop.place(ADMIN, "Admin", encode(["address[]"], [admins]))

@@ -28,7 +28,7 @@ POLL_SECONDS = 0.02
 
 
 def find_pid(node: DevnetNode) -> int | None:
-    """Return the process id of `node` if it runs or is paused, else None."""
+    """Return the process id of `node` if its process runs or is paused. None if it has ended, or was never started."""
     try:
         pid = int(node.pid_file.read_text("ascii"))
         command = _command_line(pid)
@@ -60,8 +60,8 @@ def start(node: DevnetNode) -> None:
 
 
 def stop_all(nodes: Iterable[DevnetNode]) -> None:
-    """Ask every node to stop, wait, and kill the nodes that have not stopped in time. DevnetError if a killed node does not
-    end."""
+    """Ask every node to stop, wait up to `STOP_SECONDS` for all of them, and kill the nodes that have not stopped by
+    then. Nodes that do not run are passed over. DevnetError if a killed node does not end."""
     running = [(node, pid) for node in nodes if (pid := find_pid(node)) is not None]
     for _, pid in running:
         _signal(pid, signal.SIGTERM)
@@ -126,9 +126,9 @@ def partition(manifest: Manifest, names: Sequence[str]) -> None:
 
 
 def heal(manifest: Manifest, names: Sequence[str]) -> None:
-    """Undo partitions for the named nodes, or for all nodes if `names` is empty. DevnetError if a name is unknown.
-    OSError if a list cannot be written.
-    """
+    """Let the named nodes, or all nodes if `names` is empty, connect with every node again. Other nodes that are cut
+    off from each other stay so. DevnetError if a name is unknown. The running nodes read their lists within a second.
+    OSError if a list cannot be written."""
     # A healed node must leave the lists of all others as well: a connection needs the consent of both sides.
     healed = {manifest.node(name).node_id for name in names} or {node.node_id for node in manifest.nodes}
     for node in manifest.nodes:
@@ -139,9 +139,8 @@ def heal(manifest: Manifest, names: Sequence[str]) -> None:
 def wait_for_block(
     nodes: Iterable[DevnetNode], number: int, seconds: float, progress: Callable[[str], None] = lambda text: None
 ) -> None:
-    """Return once block `number` is on every node. `progress` gets a sentence for each node that has it. DevnetError,
-    with the end of a log, if it takes longer than `seconds` or a node stops.
-    """
+    """Return once block `number` is on every node. It blocks. `progress` gets a sentence for each node that has it.
+    DevnetError, with the end of a log, if it takes longer than `seconds` or a node does not run."""
     deadline = time.monotonic() + seconds
     waiting = list(nodes)
     while waiting:
@@ -174,7 +173,8 @@ def _height(node: DevnetNode) -> int:
 
 
 def log_tail(node: DevnetNode, lines: int = 15) -> str:
-    """Return the last `lines` lines of the node's log, from its last 8 KiB. A text in parentheses if it cannot be read."""
+    """Return the last `lines` lines of the node's log, from its last 8 KiB: the first of them may be cut. A text in
+    parentheses if it cannot be read."""
     try:
         with node.log_file.open("rb") as file:
             # The log of a network that ran for days is large. Its last 8 KiB hold the lines.

@@ -34,8 +34,9 @@ class RequestForwarder:
         self._limiter = trio.CapacityLimiter(MAX_FORWARDED)
 
     async def forward(self, request: Request) -> Response:
-        """Return the node's response, with at most `MAX_REPLY_BYTES` of its body. Status 503 if the node does not
-        answer. It waits while the nodes are stopped."""
+        """Return the node's response. Of a body of more than `MAX_REPLY_BYTES` the rest is left out. Status 503 if the
+        node does not answer. It waits while the nodes are stopped, and while `MAX_FORWARDED` other requests are at the
+        node."""
         async with self._pause.admit_request():
             return await trio.to_thread.run_sync(
                 partial(_exchange, self._port, request), limiter=self._limiter, abandon_on_cancel=True

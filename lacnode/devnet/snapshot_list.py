@@ -45,7 +45,8 @@ class SnapshotList:
         return self._last_copy
 
     def new_empty_copy(self) -> int:
-        """Make a copy without files, that of nodes before their first start. Return its number."""
+        """Make a copy without files, that of nodes before their first start. Return its number. OSError if its
+        directory cannot be made."""
         copy = self.new_copy_number()
         # It is on the disk, so that no later coordinator uses the number again.
         (self._directory / str(copy)).mkdir(mode=0o700, parents=True)
@@ -62,7 +63,7 @@ class SnapshotList:
         return self._last_id
 
     def find(self, id_: int) -> NetworkSnapshot | None:
-        """Return the snapshot with this id, None if there is none."""
+        """Return the snapshot with this id, None if there is none or it is forgotten."""
         return self._by_id.get(id_)
 
     def record_revert(self, id_: int) -> None:

@@ -22,7 +22,8 @@ PREFIXES = ("hardhat_", "anvil_", "evm_")
 
 class StateSetters:
     """The methods of Hardhat and Anvil that set a part of the state: balances, nonces, code, storage. `state_changer`
-    makes each change by a transaction. `node` is asked what the state is now."""
+    makes each change by a transaction. `node` is asked what the state is now: to set a value that is there already
+    makes no transaction."""
 
     def __init__(self, node: RequestForwarder, state_changer: StateChanger, chain_id: int) -> None:
         self._node = node

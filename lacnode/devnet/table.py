@@ -23,9 +23,9 @@ WIDE_COLUMNS = 132
 
 @dataclass(frozen=True, slots=True)
 class NodeRow:
-    """The state of one node (`down`, `paused`, `starting` or `up`) and its answers. `role` is `validator` or None.
-    `pending` is the number of pooled transactions, and `engine` the name of the EVM. All answers are None while it does
-    not answer."""
+    """The state of one node and its answers. `state` is `down`, `paused`, `starting` (the process runs, and its
+    JSON-RPC does not answer) or `up`. `role` is `validator`, or None for other nodes. `pending` is the number of pooled
+    transactions, and `engine` the name of the EVM. An answer is None if the node does not give it."""
 
     node: DevnetNode
     state: str
@@ -78,9 +78,8 @@ class BlockRate:
         self._seen: dict[str, deque[tuple[float, int]]] = {}
 
     def add(self, row: NodeRow) -> float | None:
-        """Record the row's height. Return the blocks a second, None until there are two heights, and if the row has
-        none.
-        """
+        """Record the row's height. Return the node's blocks a second. None until there are two heights of this node,
+        and if the row has none."""
         if row.height is None:
             return None
         now = time.monotonic()

@@ -37,7 +37,7 @@ def transactions_for_next_block(node: Node | None, now: float) -> Iterator[Trans
 
 def encode_first_transactions(transactions: Iterable[Transaction]) -> list[str]:
     """Return the first of `transactions`, each as hexadecimal digits without 0x of its encoding, in their order: at
-    most `MAX_HANDED` with `MAX_HANDED_BYTES`. The others are left out."""
+    most `MAX_HANDED`, with `MAX_HANDED_BYTES` together. From the first that does not fit, all are left out."""
     encoded: list[str] = []
     free_bytes = MAX_HANDED_BYTES
     for transaction in transactions:

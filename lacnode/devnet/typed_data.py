@@ -30,7 +30,7 @@ class TypedDataError(ValueError):
 
 def hash_typed_data(document: object) -> bytes:
     """Return the hash (32 bytes) that is signed for an EIP-712 document (types, primaryType, domain and message).
-    TypedDataError if the document is no typed data.
+    TypedDataError if the document is no typed data, or has more types or values than this node hashes (`MAX_VALUES`).
     """
     if not isinstance(document, Mapping):
         raise TypedDataError("an object with types, primaryType, domain and message was expected")

@@ -77,7 +77,7 @@ class NodeReports:
         """Return the message with the blocks with these numbers, in their order. The last `MAX_HISTORY_BLOCKS` blocks
         if `numbers` is empty. A long block (`MAX_BLOCK_BYTES`) has the hashes of its transactions alone. Unknown
         numbers are left out, and so are blocks beyond `MAX_HISTORY_BLOCKS` or `MAX_HISTORY_BYTES`. None if no block is
-        found."""
+        found. This reads the database, so the event loop must not call it."""
         head = self._services.chain.head.header.number
         wanted = list(numbers) or list(range(max(0, head - MAX_HISTORY_BLOCKS + 1), head + 1))
         shown: list[Mapping[str, object]] = []

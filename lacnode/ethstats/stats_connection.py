@@ -54,7 +54,8 @@ class StatsServerError(Exception):
 
 
 class StatsConnection:
-    """An open WebSocket to an ethstats server. One task sends, one receives. Call `upgrade` first."""
+    """A WebSocket to an ethstats server, on the connected `stream`. It is open after `upgrade`, which must be called
+    first. One task sends, one receives. The caller closes `stream`."""
 
     def __init__(self, stream: trio.abc.Stream, socket: wsproto.WSConnection) -> None:
         self._stream = stream
@@ -131,9 +132,9 @@ class StatsConnection:
 
 @asynccontextmanager
 async def open_stats_connection(host: str, port: int, tls: ssl.SSLContext | None) -> AsyncIterator[StatsConnection]:
-    """Connect to the server as an asynchronous context manager, over TLS with `tls`, without encryption for None. The
-    connection is closed at the end. StatsServerError if the server cannot be reached within `CONNECT_SECONDS`, refuses,
-    or has a wrong certificate."""
+    """Connect to the server, and yield an open WebSocket on `host` and `port`: over TLS with `tls`, without encryption
+    for None. It is closed at the end of the `async with` block. StatsServerError if the server cannot be reached within
+    `CONNECT_SECONDS`, refuses, or has a wrong certificate."""
     stream: trio.abc.Stream | None = None
     try:
         try:

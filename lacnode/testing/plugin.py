@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def lacnode_network() -> "Iterator[RunningNetwork]":
     """Four validators with a block every 0.2 s, shared by the whole session. The first test that requests it starts
-    them. NetworkFailedError if they do not start in 30 s."""
+    them, and the end of the session stops them. NetworkFailedError if they have no block 1 in 30 s, and at the end of
+    the session if the network failed meanwhile."""
     # Loaded by name: an import at the top of the file would slow down the start of every suite.
     network = importlib.import_module("lacnode.testing.running_network")
     with network.running_network() as running:

@@ -77,7 +77,8 @@ def running_network(validators: int = 4, block_period: float = 0.2) -> Iterator[
     has reached block 1, and stop it when the `with` block is left.
 
     NetworkFailedError if a node does not reach block 1 in `START_SECONDS`, or, at the end of a `with` block without an
-    error, if the network failed meanwhile. It sets the logs of this process to errors only.
+    error, if the network failed meanwhile. NoFreePortsError if no ports are free. It sets the logs of this process to
+    errors only, also for the time after it.
     """
     configure_logs("ERROR")
     # The ports stay claimed as long as the network runs, so that suites in parallel get other ports.

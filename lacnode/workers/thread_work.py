@@ -18,8 +18,8 @@ T = TypeVar("T")
 
 class ThreadWork(Generic[T]):
     """`work` in a thread of its own, which begins when this object is made. `when_done` is called on the event loop
-    when the thread has ended, also if the caller was cancelled meanwhile. Make it on the event loop. RuntimeError if
-    the system gives no thread."""
+    when the work has ended, also if it failed, and if no task waits for it. It must not raise. Nothing is called once
+    the loop has ended. Make it on the event loop. RuntimeError if the system gives no thread."""
 
     def __init__(self, work: Callable[[], T], when_done: Callable[[], object]) -> None:
         self._token = trio.lowlevel.current_trio_token()

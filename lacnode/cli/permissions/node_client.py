@@ -13,8 +13,9 @@ UNKNOWN_METHOD, METHOD_NOT_ENABLED = -32601, -32604
 
 
 class NodeClient:
-    """Calls the node whose HTTP JSON-RPC is at `url`. UsageError for a URL that is not one of HTTP, and where the node
-    does not answer."""
+    """Calls the node whose HTTP JSON-RPC is at `url`. UsageError if `url` does not begin with `http://` or names no
+    host: https is not supported. The constructor does not call the node. Each call waits at most `RPC_TIMEOUT_SECONDS`
+    for the connection and for each read."""
 
     def __init__(self, url: str) -> None:
         try:
@@ -28,8 +29,8 @@ class NodeClient:
         self.url = url
 
     def call(self, method: str, *params: object) -> object:
-        """Return the result of one call. CallRefusedError where the node answers with an error, UsageError where it
-        does not answer."""
+        """Return the result of one call, a JSON value. CallRefusedError if the node answers with an error, UsageError
+        if it does not answer, or not with JSON-RPC."""
         try:
             return call(self.url, method, params, RPC_TIMEOUT_SECONDS)
         except NodeUnreachableError as silent:

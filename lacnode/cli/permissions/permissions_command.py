@@ -21,10 +21,10 @@ DEFAULT_RPC = "http://127.0.0.1:8545"
 
 
 def main(words: Sequence[str]) -> int:
-    """Run `lacnode permissions` with the arguments after `permissions`. Return the exit status: 0, and 1 for an
-    explained refusal. SystemExit for wrong options and for `--help`. UsageError for a wrong argument, and for a call or
-    a change that the node or the contract refuses.
-    """
+    """Run `lacnode permissions` with the arguments after `permissions`. Return the exit status: 0, or 1 if the verb
+    `explain` finds that the connection or the transaction is not allowed. SystemExit for wrong options and for
+    `--help`. UsageError for a wrong argument, if the node does not answer, and for a call or a change that the node or
+    the contract refuses."""
     arguments = _parser().parse_args(words)
     client = NodeClient(arguments.rpc)
     try:

@@ -74,7 +74,8 @@ def _function_selector(signature: str) -> bytes:
 
 def call_data(signature: str, *values: object) -> bytes:
     """Return the call data of a contract function: its selector (4 bytes) and the ABI-encoded `values`. `signature` is
-    such as `addAccount(address)`. It must have no tuples."""
+    such as `addAccount(address)`. It must have no tuples. EncodingError of `eth_abi` if a value does not fit its type.
+    """
     types = signature[signature.index("(") + 1 : -1]
     return _function_selector(signature) + encode(types.split(",") if types else [], values)
 
@@ -97,7 +98,8 @@ def _read_registered_contract(client: NodeClient, ingress: bytes, name: bytes) -
 
 class NodeRules:
     """The node rules behind an ingress (20-byte address). `address` is the address of the rules contract, which
-    receives the encoded calls. UsageError if the ingress has no rules contract."""
+    receives the encoded calls. `family` is found by calls of this contract. A contract with the functions of no other
+    family counts as LACChain's. UsageError if the ingress has no rules contract, or the node does not answer."""
 
     def __init__(self, client: NodeClient, ingress: bytes) -> None:
         self._client = client
@@ -121,8 +123,9 @@ class NodeRules:
         return RulesContractFamily.LACCHAIN
 
     def listed_nodes(self) -> Iterator[ListedNode]:
-        """Yield the nodes of the list in the order of the contract, at most `MAX_LISTED_ENTRIES`. It ends at the first
-        entry that the contract does not give. UsageError if an entry does not describe a node."""
+        """Yield the nodes of the list in the order of the contract, at most `MAX_LISTED_ENTRIES`. Nothing if the
+        contract does not give the length of the list. It ends at the first entry that the contract does not give.
+        UsageError if an entry does not describe a node, or the node of `client` does not answer."""
         # A missing or strange answer counts as an empty list or a huge one. The bound below keeps both harmless.
         size = int.from_bytes(self._client.read_contract(self.address, call_data("getSize()")) or b"")
         for index in range(min(size, MAX_LISTED_ENTRIES)):
@@ -174,7 +177,7 @@ class NodeRules:
 
 class AccountRules:
     """The account rules behind an ingress (20-byte address). `address` is the address of the rules contract, which
-    receives the encoded calls. UsageError if the ingress has no rules contract."""
+    receives the encoded calls. UsageError if the ingress has no rules contract, or the node does not answer."""
 
     def __init__(self, client: NodeClient, ingress: bytes) -> None:
         self._client = client
@@ -202,9 +205,8 @@ class AccountRules:
         return bool(output and any(output))
 
     def encode_addition(self, account: bytes) -> bytes:
-        """Return the call data that puts `account` (20 bytes) on the list of the contract at `address`. Nothing is
-        sent.
-        """
+        """Return the call data that puts `account` (20 bytes) on the list of the contract at `address`. In LACChain's
+        contract the account gets the type of a writer. Nothing is sent."""
         if self.family is RulesContractFamily.LACCHAIN:
             return call_data("addAccount(address,uint8)", account, NodeType.WRITER.value)
         return call_data("addAccount(address)", account)
@@ -226,7 +228,7 @@ class AccountRules:
 
 class AdminList:
     """The admin contract behind an ingress (20-byte address). `address` is the address of the admin contract, which
-    receives the encoded calls. UsageError if the ingress has no admin contract."""
+    receives the encoded calls. UsageError if the ingress has no admin contract, or the node does not answer."""
 
     def __init__(self, client: NodeClient, ingress: bytes) -> None:
         self._client = client

@@ -36,7 +36,8 @@ class TransactionSender:
         """Send a call of `contract` (20-byte address) with the call data `data`, and wait for its block. Return the
         number of the block that has the transaction. UsageError with the reason if the change cannot be made or has
         failed, if it would lock every administrator out (checked only if the node can simulate it), or if no block has
-        it within `RECEIPT_SECONDS`."""
+        it within `RECEIPT_SECONDS`. In the last case, and if the node stops answering after the transaction was sent,
+        the change may still be made."""
         # The estimate comes first: it executes the call, so a contract that refuses the change is found before anything
         # is signed.
         gas = self._gas(contract, data)
