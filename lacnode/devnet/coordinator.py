@@ -45,8 +45,7 @@ class BlockMode(Enum):
 
 class Coordinator:
     """The coordinator of the devnet in the directory `root`. `own` is the node of this process. `block_period` is in
-    seconds. Every command waits for its turn, and raises DevnetStateError if the shared state cannot be written. The
-    constructor raises it if the state cannot be read."""
+    seconds. Commands wait for each other. DevnetStateError from each if the shared state cannot be read or written."""
 
     def __init__(self, root: Path, own: HostedNode, block_period: float, *, on_demand: bool) -> None:
         self.group = NodeGroup(root)
@@ -69,10 +68,9 @@ class Coordinator:
     # -- calls of the endpoint -----------------------------------------------------------------------------------
 
     async def mine(self, count: int = 1, interval_seconds: int = 1, timestamp: int | None = None) -> None:
-        """Make `count` blocks, from 0 to `MAX_MINED_BLOCKS`. From one to the next, the timestamps are at least
-        `interval_seconds` apart, and at least a block period. The clock of the devnet moves for that, so no interval is
-        waited for. The first block has `timestamp` (Unix seconds). None stands for that of `set_next_timestamp`, else
-        the clock's. DevnetError if a block is not possible: earlier ones stay."""
+        """Make up to `MAX_MINED_BLOCKS` blocks. From one to the next the clock moves by `interval_seconds`, and at
+        least by a block period: no interval is waited for. The first has `timestamp` (Unix seconds). None stands for
+        that of `set_next_timestamp`, else the clock's. DevnetError if a block is not possible: earlier ones stay."""
         if not 0 <= count <= MAX_MINED_BLOCKS:
             raise DevnetError(f"one call makes at most {MAX_MINED_BLOCKS} blocks, not {count}")
         async with self._holding() as (nodes, head):
@@ -111,9 +109,8 @@ class Coordinator:
             self.mode_change = trio.Event()
 
     async def snapshot(self) -> int:
-        """Take a snapshot of all nodes, and return its id. They are stopped for it, unless nothing changed since the
-        last revert. DevnetError if a node is paused or does not answer, or if they are not at one block.
-        DevnetStateError if no copy can be made."""
+        """Take a snapshot of all nodes, and return its id. They are stopped unless nothing changed since the last
+        revert. DevnetError if one is paused, silent or at another block. DevnetStateError if no copy can be made."""
         async with self._holding(all_nodes=True) as (nodes, head):
             copy = self._same_copy(head)
             if copy is None:
@@ -122,10 +119,9 @@ class Coordinator:
             return self.snapshots.add(NetworkSnapshot(copy, head.number, head.hash, self._state.clock_offset_seconds))
 
     async def revert(self, id_: int) -> bool:
-        """Take all nodes and the offset of the clock back to the snapshot, and forget it with the later ones. Return
-        True, or False if there is none with this id. DevnetError, and nothing has changed, if a node is paused, does
-        not stop, or has a peer of another network. DevnetError also if a node does not come back. The revert counts
-        then, and the snapshot is not forgotten."""
+        """Take all nodes and the clock's offset back to the snapshot, and forget it with the later ones. Return True,
+        or False if there is none with this id. DevnetError, and nothing has changed, if a node is paused, does not
+        stop, or has a peer of another network. DevnetError, and the revert counts, if one does not come back."""
         async with self._lock:
             snapshot = self.snapshots.find(id_)
             if snapshot is None:
@@ -245,10 +241,8 @@ class Coordinator:
 
     @asynccontextmanager
     async def _holding(self, *, all_nodes: bool = False) -> AsyncIterator[tuple[list[DevnetNode], CommonHead]]:
-        """Hold the nodes that run, and let them go on by the mode at the end.
-
-        With `all_nodes`, every node must answer and have the same block. Otherwise this node's block counts: a quorum
-        makes blocks also while others are away."""
+        """Hold the nodes that run, and let them go on by the mode at the end. With `all_nodes`, all must answer and
+        have the same block. Otherwise this node's block counts: a quorum makes blocks also while others are away."""
         async with self._lock:
             nodes = self.group.running_nodes() if all_nodes else self.group.unpaused_nodes()
             try:
