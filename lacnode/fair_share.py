@@ -48,7 +48,7 @@ class Shares:
     least: float
     """The part that one user keeps while the others want more than `total`."""
     burst_seconds: float
-    """A user may use the share of so many seconds at once."""
+    """A user may use at once what the share gives in so many seconds."""
 
     def new_bucket(self, share: float) -> TokenBucket:
         """Return a full bucket for `share` of a processor."""

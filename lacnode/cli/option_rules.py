@@ -37,8 +37,8 @@ def check_rules(read: SettingsReader) -> None:
 
 
 def find_broken_rules(read: SettingsReader) -> Iterator[str]:
-    """Yield one sentence for each rule that the settings break. A missing `--genesis-file` is one. The last sentence
-    names the options that are asked for and not built yet."""
+    """Yield one sentence for each rule that the settings break. A missing `--genesis-file` breaks one. If options are
+    asked for that are not built yet, the last sentence names them."""
     for rules in (_chain, _ranges, _ports, _access, _permissions, _pool, _observation, _privacy, _unbuilt):
         yield from rules(read)
 

@@ -33,8 +33,9 @@ class ControlError(Exception):
 async def serve_control(
     directory: Path, handle: CommandHandler, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    """Answer the commands of the devnet's coordinator for the node in `directory` by `handle`, until cancelled. Reports
-    as started when the port is open. `control.json` stays behind. OSError if the port or the file cannot be made."""
+    """Answer the commands of the devnet's coordinator for the node in `directory` with what `handle` returns, until
+    cancelled. A ControlError, ValueError or TypeError of `handle` refuses the command with its text. Reports as started
+    when the port is open. `control.json` stays behind. OSError if the port or the file cannot be made."""
     token = secrets.token_hex(16)
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     port = listeners[0].socket.getsockname()[1]

@@ -68,9 +68,9 @@ class Coordinator:
     # -- calls of the endpoint -----------------------------------------------------------------------------------
 
     async def mine(self, count: int = 1, interval_seconds: int = 1, timestamp: int | None = None) -> None:
-        """Make up to `MAX_MINED_BLOCKS` blocks. From one to the next the clock moves by `interval_seconds`, and at
-        least by a block period: no interval is waited for. The first has `timestamp` (Unix seconds). None stands for
-        that of `set_next_timestamp`, else the clock's. DevnetError if a block is not possible: earlier ones stay."""
+        """Make `count` blocks, at most `MAX_MINED_BLOCKS`. From one to the next the clock moves by `interval_seconds`,
+        and at least by a block period: no interval is waited for. The first has `timestamp` (Unix seconds). None stands
+        for that of `set_next_timestamp`, else the clock's. DevnetError if one is not possible: earlier ones stay."""
         if not 0 <= count <= MAX_MINED_BLOCKS:
             raise DevnetError(f"one call makes at most {MAX_MINED_BLOCKS} blocks, not {count}")
         async with self._holding() as (nodes, head):

@@ -29,7 +29,7 @@ FREE_BYTES = 2**30
 
 
 class DevnetStateError(Exception):
-    """The files of a devnet cannot be read, or cannot be copied. The text names the file."""
+    """The files of a devnet cannot be read, written, copied or locked now. The text says why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,8 +94,8 @@ class HostedNode:
             raise NodeStartError(str(error)) from None
 
     async def serve(self, nursery: trio.Nursery) -> None:
-        """Answer the commands of the coordinator, in `nursery`, and run the node while the coordinator has not stopped
-        it, until cancelled. The node must be open before. The caller closes it afterwards.
+        """Answer the commands of the coordinator, in a task of `nursery`, and run the node while the coordinator has
+        not stopped it, until cancelled. The node must be open before. The caller closes it afterwards.
 
         StorageError if its files cannot be opened again, OSError if the port for commands cannot be opened. The errors
         of `serve_node` come in exception groups, and so does DevnetStateError if the state of the devnet cannot be

@@ -42,7 +42,7 @@ PERMISSIONED = {
 
 
 class DevnetError(Exception):
-    """A devnet that cannot be made, found or run. The message is one sentence for the user."""
+    """A devnet cannot be made, found or run, or cannot do what a command asks. The message is for the user."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,8 @@ BLOCK_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class CommonHead:
-    """The block that all nodes have, and its timestamp in Unix seconds. `hash` has 64 hexadecimal digits without 0x."""
+    """The head that several nodes have in common: its number, its hash (64 hexadecimal digits without 0x) and its
+    timestamp in Unix seconds."""
 
     number: int
     hash: str
@@ -81,8 +82,8 @@ class NodeGroup:
         *,
         min_answers: int | None = None,
     ) -> list[Document]:
-        """Send a command to all nodes at once. Each has `seconds` to answer. Return the answers in the order of the
-        nodes, without those that failed.
+        """Send `command` with `values` to all of `nodes` at once. Each has `seconds` to answer. Return the answers in
+        the order of the nodes, without those that failed.
 
         DevnetError with the first failure, after all have answered or failed, if fewer than `min_answers` nodes have
         answered. Without `min_answers`, all of them must answer.
@@ -104,7 +105,7 @@ class NodeGroup:
         return [answers[node.name] for node in nodes if node.name in answers]
 
     async def wait_for_block(self, nodes: Sequence[DevnetNode], number: int) -> CommonHead:
-        """Wait until all nodes have block `number`. Return the head that they have in common, which may be later.
+        """Wait until all of `nodes` have block `number`. Return the head that they have in common, which may be later.
         DevnetError if one does not have the block within `BLOCK_SECONDS`, or if their heads differ."""
         answers = await self.send_to_all(nodes, "wait", {"number": number, "seconds": BLOCK_SECONDS}, BLOCK_SECONDS)
         heads = {(answer["number"], answer["hash"], answer["timestamp"]) for answer in answers}

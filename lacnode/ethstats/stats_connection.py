@@ -70,7 +70,8 @@ class StatsConnection:
 
     async def receive(self) -> str:
         """Return the next text message of the server. It waits without a limit, and answers pings meanwhile.
-        StatsServerError if the connection ends, the message is too long, or the server breaks the protocol."""
+        StatsServerError if the connection ends, the message is too long or no text, or the server breaks the protocol.
+        """
         message, parts = "", 0
         while True:
             for event in self._socket.events():
