@@ -32,8 +32,9 @@ class BftSectionError(Exception):
 
 class Ibft2Section(GenesisSection):
     """The keys of `config.ibft2` in the genesis file, with Besu's defaults. `blockreward` is in wei. If the block
-    period is given in milliseconds, the one in seconds has no effect. `miningbeneficiary` (20 bytes) is None for the
-    proposer."""
+    period is given in milliseconds, the one in seconds has no effect. `requesttimeoutseconds` is the timeout of round
+    0, which doubles from round to round. `miningbeneficiary` (20 bytes) is None for the proposer. The limits are
+    numbers of messages (see `IbftParameters`)."""
 
     epochlength: PositiveLong = 30_000
     blockperiodseconds: Positive = 1
@@ -70,8 +71,11 @@ class QbftSection(Ibft2Section):
 
 class Ibft2Transition(GenesisSection):
     """An entry of `config.transitions.ibft2`: what changes from `block` on. A key that is None stays as it was, except
-    that a given empty `miningbeneficiary` means the proposer again. `validators` replace the whole set at `block`, and
-    votes change it from then on."""
+    that a given blank `miningbeneficiary` means the proposer again.
+
+    `validators` replace the whole set that agrees on block `block`. The vote in the block before counts on top of them,
+    and so do later votes. `parameters_by_height` raises BftSectionError for two entries with the same `block`.
+    """
 
     block: PositiveLong
     blockperiodseconds: Positive | None = None
@@ -130,7 +134,8 @@ def check_consensus_sections(config: Mapping[str, Any]) -> None:
 
 def protocols_by_height(first: Ibft2Section | None, qbft: QbftSection | None) -> tuple[tuple[int, str], ...]:
     """The name of the protocol (`IBFT1`, `IBFT2` or `QBFT`) from each height on, as (height, name), ascending from
-    height 0. Raises BftSectionError for a contradiction.
+    height 0. Raises BftSectionError if both sections are given and `startblock` of QBFT is missing or 0, and if
+    `startblock` is above 0 without `first`.
 
     `first` is the section of IBFT 2.0 or of IBFT 1, None for a network that begins with QBFT. `qbft` is None for one
     without QBFT. The caller has checked that one of the two is given (`check_consensus_sections`).
@@ -159,7 +164,9 @@ def parameters_by_height(
     first: Ibft2Section | None, qbft: QbftSection | None, transitions: TransitionsSection
 ) -> IbftSchedule:
     """The parameters by height, and the heights at which transitions replace the validators. `first` is the section of
-    IBFT 2.0 or of IBFT 1. One of `first` and `qbft` may be None. Raises BftSectionError for a contradiction."""
+    IBFT 2.0 or of IBFT 1. One of `first` and `qbft` may be None. A transition that comes after the last block of its
+    protocol has no effect. Raises BftSectionError for two transitions of one block, a transition before its protocol
+    begins, and other contradictions."""
     steps: list[tuple[int, IbftParameters]] = []
     overrides: list[tuple[int, tuple[bytes, ...]]] = []
     sections: dict[str, tuple[Ibft2Section | None, Sequence[Ibft2Transition]]] = {
@@ -178,8 +185,11 @@ def parameters_by_height(
 def ineffective_key_warnings(
     ibft2: Ibft2Section | None, qbft: QbftSection | None, transitions: TransitionsSection
 ) -> Iterator[str]:
-    """Yield one sentence for the operator for each transition and each known key that has no effect, and for a change to
-    QBFT at which Besu counts other votes. Raises BftSectionError for a transition that contradicts itself."""
+    """Yield sentences for the operator. There is one for each list of transitions without the section of its protocol,
+    each transition of IBFT 2.0 that comes when QBFT has begun, each `validatorcontractaddress` without a mode, and each
+    `validators` while a contract names the validators. One more is for a change to QBFT at which Besu counts other
+    votes. Other keys without an effect are not found here. Raises BftSectionError for a transition of QBFT that
+    contradicts itself."""
     for name, section, listed in ((IBFT2, ibft2, transitions.ibft2), (QBFT, qbft, transitions.qbft)):
         if section is None and listed:
             yield f"config.transitions.{name} has no effect: there is no config.{name}"

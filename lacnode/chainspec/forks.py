@@ -9,8 +9,9 @@ from enum import IntEnum
 class Fork(IntEnum):
     """The protocol versions in the order of history, so `<` means earlier.
 
-    Forks that change nothing on an IBFT 2.0 network (ice ages, the network split of the merge) are not here, apart from
-    Muir Glacier. They count in the fork id only.
+    `PARIS` only has its place in the order: no genesis of this node's networks begins it. The DAO fork, the ice ages
+    apart from Muir Glacier, and the network split of the merge change nothing on these networks. They have no value
+    here, and count in the fork id only.
     """
 
     FRONTIER = 0

@@ -181,8 +181,8 @@ _HARMLESS = frozenset(
 
 def load_genesis(path: Path) -> ChainSpec:
     """Read the genesis file at `path`. Raises GenesisError, which names the file, if it cannot be read, is too large,
-    is not JSON, or has a wrong value. `warnings` of the result name unknown keys, keys without an effect, and keys that are
-    given twice."""
+    is not JSON, has `alloc` twice, or is refused by `parse_genesis`. `warnings` of the result name unknown keys, keys
+    without an effect, and keys that are given twice."""
     try:
         # Before reading: the file could be a device without an end.
         if path.stat().st_size > MAX_GENESIS_FILE_BYTES:
@@ -210,8 +210,8 @@ def load_genesis(path: Path) -> ChainSpec:
 
 def parse_genesis(document: Mapping[str, Any]) -> ChainSpec:
     """The specification in a genesis document: JSON as Python objects. The case of keys does not matter. Raises
-    GenesisError, which names the key, if a value is wrong. `warnings` of the result name unknown keys, and keys without an
-    effect."""
+    GenesisError if a value is wrong or missing, if values contradict each other, or if this node cannot run such a
+    network. The text names the key. `warnings` of the result name unknown keys, and keys without an effect."""
     if not isinstance(document, Mapping):
         raise GenesisError(f"a JSON object was expected, not {type(document).__name__}")
     lowered = _lower_keys(document)

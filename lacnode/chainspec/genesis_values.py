@@ -36,8 +36,8 @@ def _whole(value: object) -> int | str:
 
 
 def parse_integer(value: object) -> int:
-    """A JSON number without fraction, or a string in decimal or 0x-hexadecimal. It may be negative. Raises ValueError
-    for another form."""
+    """A JSON number without fraction, or a string in decimal or 0x-hexadecimal. A number and a decimal may be negative.
+    Raises ValueError for another form."""
     value = _whole(value)
     if isinstance(value, int):
         return value

@@ -16,8 +16,8 @@ UNKNOWN_PERIOD_MILLISECONDS = 1
 
 
 class Ibft1SectionError(Exception):
-    """The sections contradict each other, QBFT would begin before block 1, or it would need fewer seals than this node.
-    The text is one sentence for the operator."""
+    """The sections contradict each other, QBFT would begin before block 1, or GoQuorum's blocks of QBFT would need
+    fewer seals than this node demands. The text is one sentence for the operator."""
 
 
 class GoQuorumTransition(Protocol):
@@ -29,7 +29,7 @@ class GoQuorumTransition(Protocol):
 
     @property
     def algorithm(self) -> str:
-        """`qbft` if QBFT begins here, otherwise an empty string."""
+        """`qbft` if QBFT begins here, unless it began before. Otherwise an empty string."""
 
     @property
     def epochlength(self) -> int:
@@ -37,15 +37,15 @@ class GoQuorumTransition(Protocol):
 
     @property
     def blockperiodseconds(self) -> int:
-        """The seconds between two blocks. 0 for no change."""
+        """The least seconds between a block and its parent. 0 for no change."""
 
     @property
     def emptyblockperiodseconds(self) -> int | None:
-        """The seconds before an empty block. None for no change."""
+        """The least seconds between a block without transactions and its parent. None for no change."""
 
     @property
     def requesttimeoutseconds(self) -> int:
-        """The seconds of the first round. 0 for no change."""
+        """The length of round 0 in seconds. 0 for no change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,8 @@ class Ibft1Parameters:
         )
 
     def section(self) -> dict[str, Any]:
-        """The section of `config` in Besu's form, keys in lower case. GoQuorum's defaults stand for missing values."""
+        """The section of `config` in Besu's form, keys in lower case. GoQuorum's defaults stand for missing values,
+        except that a missing `empty_period_seconds` has no key."""
         section: dict[str, Any] = {
             "epochlength": self.epoch_blocks or DEFAULT_EPOCH_BLOCKS,
             "blockperiodseconds": self.period_seconds or DEFAULT_PERIOD_SECONDS,
@@ -101,8 +102,9 @@ def read_ibft1_chain(
     these `parameters`.
 
     `steps` are the transitions, ascending by block. `test_block` is `istanbul.testQBFTBlock`, None if it is not given.
-    Raises Ibft1SectionError if the sections contradict each other, if QBFT would begin before block 1, or if it would need
-    fewer seals than this node.
+    The section of QBFT has the values of the transitions up to its first block. That of IBFT 1 has none of them. Raises
+    Ibft1SectionError if the sections contradict each other, if QBFT would begin before block 1, or if GoQuorum's blocks
+    of QBFT would need fewer seals than this node demands.
     """
     listed = list(steps)
     switches = [step.block for step in listed if step.algorithm == "qbft"]

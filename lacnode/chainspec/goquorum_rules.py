@@ -13,15 +13,15 @@ DEFAULT_TRANSACTION_BYTES = 64 * KILOBYTE_BYTES
 
 @dataclass(frozen=True, slots=True)
 class GoQuorumRules:
-    """What the genesis of a GoQuorum network adds to the rules of a chain (`goquorum.is_goquorum`). Each list of steps is
-    (height, value), ascending.
+    """What the genesis of a GoQuorum network adds to the rules of a chain (`goquorum.is_goquorum`). Each list of steps
+    is (height, value), ascending.
 
-    `contract_sizes` is in bytes of deployed code. It is empty where the limit of the fork is valid. `transaction_sizes` is
-    in bytes, for the pool. `gas_prices` says from which height on a transaction may have a gas price. `fork_id_blocks` are
-    blocks above 0 that count in the fork id of GoQuorum's nodes and change nothing here. `has_private_transactions`: v 37 or
-    38 marks a private transaction. `gas_limit_floors` are the gas limits to which GoQuorum's nodes raise a block. It is
-    empty for `LEAST_GAS_LIMIT`. From block `two_thirds_begins` on IBFT 1 agrees by ceil(2n/3), before it and with None by
-    2f+1.
+    `contract_sizes` is in bytes of deployed code. Before the first step `ChainSpec.contract_size_limit` is valid.
+    `transaction_sizes` is in bytes, for the pool. `gas_prices` says from which height on a transaction may have a gas
+    price. `fork_id_blocks` are blocks above 0 that count in the fork id of GoQuorum's nodes, beside the forks of Besu.
+    `has_private_transactions`: v 37 or 38 marks a private transaction. `gas_limit_floors` are the gas limits to which
+    GoQuorum's nodes raise a block. Before the first step it is `LEAST_GAS_LIMIT`. From block `two_thirds_begins` on
+    IBFT 1 agrees by ceil(2n/3), before it and with None by 2f+1.
     """
 
     contract_sizes: tuple[tuple[int, int], ...] = ()
@@ -33,7 +33,8 @@ class GoQuorumRules:
     two_thirds_begins: int | None = 0
 
     def max_contract_bytes_at(self, height: int) -> int | None:
-        """The most bytes of deployed code at `height`. None for the limit of the fork."""
+        """The most bytes of deployed code at `height` by `contract_sizes`. None before the first step: another limit is
+        valid there (`ChainSpec.max_contract_bytes_at`)."""
         return _step_at(self.contract_sizes, height)
 
     def max_transaction_bytes_at(self, height: int) -> int:

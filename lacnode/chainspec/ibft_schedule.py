@@ -10,7 +10,8 @@ class IbftParameters:
 
     The limits are numbers of consensus messages: those that wait of one validator (`message_queue_limit`), relayed ones
     and received ones that are remembered (`gossiped_history_limit`, `duplicate_message_limit`), and kept ones for later
-    heights (`future_messages_limit`). `future_messages_max_distance` is the number of such heights.
+    heights (`future_messages_limit`). `future_messages_max_distance` is the number of such heights. The node applies
+    the largest value of each limit in the schedule at every height.
 
     `mining_beneficiary` (20 bytes) receives the fees and the reward, and is the result of COINBASE. None means the
     block's coinbase. `validator_contract` is the address (20 bytes) of the contract that names the validators of a
@@ -46,8 +47,8 @@ class IbftParameters:
 
 @dataclass(frozen=True, slots=True)
 class IbftSchedule:
-    """The parameters from each height on, ascending from 0. `overrides` are the heights at which the validators are
-    replaced, with their 20-byte addresses, ascending."""
+    """The parameters from each height on, as (height, parameters), ascending from 0. `overrides` are the heights at
+    which transitions replace the validators, ascending, with the addresses (20 bytes each, ascending)."""
 
     steps: tuple[tuple[int, IbftParameters], ...]
     overrides: tuple[tuple[int, tuple[bytes, ...]], ...] = ()
@@ -59,5 +60,7 @@ class IbftSchedule:
         return self.steps[max(0, place - 1)][1]
 
     def validators_replaced_at(self, height: int) -> tuple[bytes, ...] | None:
-        """The validators that a transition sets for block `height`, ascending (20-byte addresses). None without one."""
+        """The validators (20-byte addresses, ascending) that a transition names for the agreement on block `height`.
+        None if no transition does. The vote in block `height` - 1 counts on top of them, so the real set may differ by
+        one."""
         return dict(self.overrides).get(height)

@@ -115,10 +115,11 @@ class ChainSpec:
     """A parsed genesis file. `goquorum` is None if it is not that of a GoQuorum network. `zero_base_fee`: the file says
     `zeroBaseFee`.
 
-    `contract_size_limit` is in bytes, None for the limit of the fork. `evm_stack_size` is in words of 32 bytes. `ibft`
-    has the parameters of every protocol by height. `config_document` is the object `config` as written. `warnings` are
-    sentences for the operator. `request_contracts` is None if the genesis has no Prague. `blob_schedules` are those of
-    Cancun and of Prague. `devnet` is None on every chain but a devnet's.
+    `contract_size_limit` is in bytes, None for the limit of the fork. `evm_stack_size` is in words of 32 bytes.
+    `network_id` is the chain id: the node may be started with another one. `protocols` are (first height, name),
+    ascending. `ibft` has the parameters of every protocol by height. `config_document` is the object `config` as
+    written. `warnings` are sentences for the operator. `request_contracts` is None if the genesis has no Prague.
+    `blob_schedules` are those of Cancun and of Prague. `devnet` is None on every chain but a devnet's.
     """
 
     chain_id: int

@@ -14,8 +14,9 @@ price follow the excess more slowly."""
 
 
 def next_base_fee(spec: ChainSpec, parent: BlockHeader, timestamp: int) -> int | None:
-    """The wei per gas that the block after `parent` burns if it has `timestamp` (Unix seconds). None before London. It
-    is 0 if the genesis has `zeroBaseFee`, and the lowest gas price of this node if the genesis has `fixedBaseFee`."""
+    """The base fee in wei per gas of the block after `parent`, if that block has `timestamp` (Unix seconds). None
+    before London. It is 0 if the genesis has `zeroBaseFee`, and the lowest gas price of this node if the genesis has
+    `fixedBaseFee` (`chainspec.spec.with_base_fee_if_fixed`)."""
     number = parent.number + 1
     if spec.forks.fork_at(number, timestamp) < Fork.LONDON:
         return None

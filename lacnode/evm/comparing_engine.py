@@ -75,9 +75,10 @@ class CrossCheckedPyEvmEngine(PythonStates):
         ancestor_hash: AncestorHash,
         budget: ExecutionBudget = UNLIMITED,
     ) -> ExecutedBlock:
-        """Execute a whole block on the state at `parent_state_root` (32 bytes) on both engines and return py-evm's
-        outcome. A difference is recorded. ExecutionError if py-evm refuses the block, ExecutionInterruptedError if
-        `budget` is used up or cancelled, MissingNodeError if the store does not have the state."""
+        """Execute a whole block on the state at `parent_state_root` (32 bytes) on both engines, one after the other,
+        and return py-evm's outcome. A difference is recorded. ExecutionError if py-evm refuses the block,
+        ExecutionInterruptedError if `budget` ends while one of the two executes, MissingNodeError if the store does not
+        have the state."""
         block = (parent_state_root, header, transactions, ancestor_hash)
         expected: Outcome
         try:
@@ -191,7 +192,8 @@ class _ComparedBlock:
         return receipt
 
     def close(self, budget: ExecutionBudget = UNLIMITED) -> ExecutedBlock:
-        """Close the block. Return py-evm's outcome. The native engine executes the block too."""
+        """Close the block, and return py-evm's outcome. The native engine executes the block too. The errors are those
+        of `OpenBlock.close`: `budget` bounds both executions."""
         executed = self._block.close(budget)
         self._compare(self._transactions, executed, budget)
         return executed

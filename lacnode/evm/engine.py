@@ -126,8 +126,8 @@ class CallRequest:
 @dataclass(frozen=True, slots=True)
 class CallResult:
     """The outcome of a call. `halt` is None on success, `REVERTED` after REVERT, otherwise the reason for its end in
-    Besu's words, and `explanation` says more about it (None if there is no more to say). `output` is what the call
-    returned, or the output of REVERT.
+    Besu's words. `explanation` is then py-evm's name of the same reason, with a probable cause if there is one. It is
+    None on success and after REVERT. `output` is what the call returned, or the output of REVERT.
 
     `gas_used` is after refunds, `gas_before_refund` before, both in gas units. `touched` are addresses and slots that
     are warm by Berlin's rules, `accounts` all addresses that were read, in any fork. `read_block` is true if the call
@@ -294,8 +294,9 @@ class ExecutionEngine(Protocol):
     ) -> CallResult:
         """Return the outcome of `call` on the state at `state_root` (32 bytes), in the environment of `header`. Nothing
         is stored. A call that fails or reverts has an outcome, too. TransactionRejectedError if it could not begin,
-        OverrideError if its overrides cannot be applied, CallLimitExceededError if it took too long or too much memory,
-        ExecutionCancelledError when the engine is stopped, MissingNodeError if the store does not have the state."""
+        OverrideError if its overrides cannot be applied, ExecutionCancelledError when the engine is stopped,
+        MissingNodeError if the store does not have the state. CallLimitExceededError if a call with a deadline took too
+        long, too much memory or too many logs."""
 
     def accounts(self, state_root: bytes) -> StateView:
         """The accounts at `state_root` (32 bytes). Nothing is read yet: a missing state is a MissingNodeError at the

@@ -66,9 +66,9 @@ def call_natively(
     budget: ExecutionBudget,
 ) -> CallResult:
     """Return the library's outcome of `call` on the state at `state_root` (32 bytes), in the environment of `header`.
-    `nodes` is the cache of `make_node_cache`. SizeExceededError if it needs more memory or writes more logs than a call
-    may, other ExecutionInterruptedErrors if `budget` or the deadline of `call` has ended, TransactionRejectedError if
-    it cannot begin, the library's `NativeError` if the library cannot make it."""
+    `nodes` is the cache of `make_node_cache`. SizeExceededError if a call with a deadline needs more memory or writes
+    more logs than a call may, other ExecutionInterruptedErrors if `budget` or the deadline of `call` has ended,
+    TransactionRejectedError if it cannot begin, the library's `NativeError` if the library cannot make it."""
     # A free call has a gas price of 0. A base fee above 0 would refuse it.
     base_fee = 0 if header.base_fee is not None and call.allow_exceeding_balance else header.base_fee
     current = CurrentBudget(budget if call.deadline is None else budget.with_deadline(call.deadline))

@@ -37,8 +37,8 @@ class CurrentBudget:
 
 
 def make_node_cache(store: NodeStore, capacity_bytes: int) -> Any:
-    """Return a cache of the library before `store`. It keeps at most `capacity_bytes` bytes of nodes.
-    NativeLibraryError if there is no library that fits. Reading a node that `store` does not have raises
+    """Return a cache of the library before `store`. It keeps at most `capacity_bytes` bytes of nodes, and as many of
+    analysed code. NativeLibraryError if there is no library that fits. Reading a node that `store` does not have raises
     MissingNodeError."""
 
     def read(key: bytes) -> bytes:

@@ -32,8 +32,8 @@ class PrivateMessage:
 @dataclass(frozen=True, slots=True, repr=False)
 class PrivateResult:
     """The outcome. Where the message failed, `state_root` is the one it began with, and there are no logs, output and
-    nodes. `revert_reason` is the output of REVERT, None where nothing reverted. `nodes` (by hash, None if it failed)
-    make `state_root` readable."""
+    nodes. `revert_reason` is the output of a REVERT that ended the message, None if the message ended in another way.
+    `nodes` (by hash, None if it failed) make `state_root` readable, with those of the state before."""
 
     success: bool
     state_root: bytes

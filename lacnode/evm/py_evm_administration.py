@@ -122,8 +122,9 @@ def _fail(computation: Any, invalid: InvalidAdministrationError) -> None:
 def change_account(
     accounts: Accounts, change: AccountUpdate, rules: AdministrationRules, budget: ExecutionBudget
 ) -> None:
-    """Make `change`. InvalidAdministrationError if it is not possible, ExecutionInterruptedError if `budget` is used up
-    or cancelled. After an error a part of the change may be made, and the caller must undo it."""
+    """Make `change`, and delete the account if it is empty then. InvalidAdministrationError if the change is not
+    possible, ExecutionInterruptedError if `budget` is used up or cancelled. After an error a part of the change may be
+    made, and the caller must undo it."""
     _check_allowed(change, rules)
     address = change.address
     if change.balance is not None:

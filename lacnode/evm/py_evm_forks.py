@@ -55,8 +55,9 @@ def state_class(
     administration: AdministrationRules | None = None,
 ) -> Any:
     """The `State` class of `fork` on a network with these limits: `code_size_limit` in bytes (None for the fork's own)
-    and `stack_size` in words. The class is made once for equal arguments. An execution sets the `budget` of its state,
-    which is unlimited before. Only a devnet has rules of `administration`."""
+    and `stack_size` in words. With `constant_base_fee` blob gas costs nothing. The class is made once for equal
+    arguments. An execution sets the `budget` of its state, which is unlimited before. Only a devnet has rules of
+    `administration`."""
     base = STATES[fork]
     computation = computation_class(base.computation_class, fork, code_size_limit, stack_size)
     members: dict[str, Any] = {"computation_class": computation, "account_db_class": Accounts, "budget": UNLIMITED}

@@ -31,14 +31,16 @@ class HeldBytes:
 
 
 def limit_call_memory_and_logs(state: Any) -> None:
-    """Make every computation of `state` raise SizeExceededError when the memory or the logs of a call exceed
-    `MAX_CALL_MEMORY_BYTES`."""
+    """Make every computation of `state` raise SizeExceededError when all memory and state that a call holds, or all its
+    logs, have more than `MAX_CALL_MEMORY_BYTES`. The counts are not set to 0 between calls: those of several calls on
+    one state add up."""
     limit_total_memory_and_logs(state, MAX_CALL_MEMORY_BYTES, MAX_CALL_MEMORY_BYTES)
 
 
 def limit_total_memory_and_logs(state: Any, max_memory: int, max_logs: int) -> HeldBytes:
-    """Make every computation of `state` raise SizeExceededError when all memory together has more than
-    `max_memory` bytes, or all logs have more than `max_logs`. Set the returned counts to 0 before each execution."""
+    """Make every computation of `state` raise SizeExceededError when the memory of all calls, with what the transaction
+    holds of the state, has more than `max_memory` bytes, or all logs have more than `max_logs`. Set the returned counts
+    to 0 before each execution."""
     base = state.computation_class
     held = HeldBytes()
 

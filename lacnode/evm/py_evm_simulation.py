@@ -88,7 +88,8 @@ class SimulatedBlock(PyEvmBlock):
     def call(self, call: CallRequest, gas: int) -> SimulatedCall:
         """Execute `call` with the gas limit `gas` (gas units) and keep its changes for the next call. A call that fails
         or reverts is an outcome, too. TransactionRejectedError if it could not begin, ExecutionInterruptedError if the
-        budget is used up or cancelled. The block cannot be used after an error."""
+        budget is used up or cancelled, if the call takes more memory or logs than a call may, or if `transfers` is used
+        up. The block cannot be used after an error."""
         accounts, base_fee = self._accounts, self._header.base_fee
         priced = replace(call, gas=gas, allow_exceeding_balance=not self._validates)
         evm_transaction = checked_call(

@@ -80,8 +80,8 @@ class TraceDetail(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RecordingOptions:
-    """The parts of an execution to record. `memory` records the memory after every step, and `memory_before` the memory
-    before it. `reads` records the accounts and slots that were read."""
+    """The parts of an execution to record. `memory` records the memory after every recorded step, and `memory_before`
+    the memory before it. `reads` records the accounts and slots that were read."""
 
     detail: TraceDetail = TraceDetail.STATE
     memory: bool = False
@@ -161,12 +161,13 @@ class TracedLog:
 
 @dataclass(slots=True)
 class TracedCall:
-    """A call and the calls that it made, in order. `to` is the account whose code runs, or the created account. The
-    value is in wei.
+    """A call and the calls that it made, in order. `to` is the account whose code runs, or the created account.
+    SELFDESTRUCT counts as a call: it moves a balance to `to`, the beneficiary. The value is in wei.
 
     `kind` is the instruction's name. `input` is the data, or the init code of a creation. `error` is Besu's reason for
-    its end, None on success and after REVERT. `is_reverted`: it ended with REVERT. `gas_used` is before refunds.
-    `is_precompile`: the code is a precompile. `depth` is 0 for the transaction's own call.
+    its end, None on success and after REVERT. `is_reverted`: it ended with REVERT. `gas` is what the call got, and
+    `gas_used` is before refunds. `is_precompile`: the code is a precompile. `depth` is 0 for the transaction's own
+    call.
     """
 
     kind: str

@@ -29,7 +29,7 @@ def from_hex(text: str) -> bytes:
 
 def fixed_from_hex(text: str, size: int, what: str) -> bytes:
     """Exactly `size` bytes of hexadecimal `text`, with or without `0x`. Raises ValueError for another length or form.
-    `what` names the value in it."""
+    The text of an error about the length calls the value `what`."""
     data = from_hex(text)
     if len(data) != size:
         raise ValueError(f"{what} must be {size} bytes, not {len(data)}: {_short_text(text)}")

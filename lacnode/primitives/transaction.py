@@ -46,8 +46,8 @@ class Transaction:
 
     `gas_price` is set for types 0 and 1, and `max_fee_per_gas` and `max_priority_fee_per_gas` for the others. Fields of
     other types are None or empty. `v` is the value in the RLP: the full v of a legacy transaction, the parity (0 or 1)
-    otherwise. `chain_id` is None only for a legacy transaction from before EIP-155. Two transactions are equal if their
-    hashes are equal. The signature may be invalid.
+    otherwise. `chain_id` is None only for a legacy transaction with v 27 or 28, whose signature names no chain. Two
+    transactions are equal if their hashes are equal. The signature may be invalid.
     """
 
     type: int
@@ -162,7 +162,8 @@ class Transaction:
 
 def encode_signed_transaction(type_: int, payload: Sequence[RlpValue], v: int, r: int, s: int) -> bytes:
     """The canonical encoding of a transaction of the type `type_` from its unsigned fields `payload`, in order, and its
-    signature. For a legacy transaction `v` is the full v, otherwise the parity. Nothing is checked."""
+    signature. For a legacy transaction `payload` has the six fields from nonce to data, and `v` is the full v. For
+    other types `v` is the parity. Nothing is checked."""
     body = rlp.encode([*payload, rlp.encode_scalar(v), rlp.encode_scalar(r), rlp.encode_scalar(s)])
     return body if type_ == LEGACY else bytes([type_]) + body
 

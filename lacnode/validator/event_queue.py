@@ -64,10 +64,10 @@ class ConsensusEventQueue:
     """The events of the node and the messages of validators that wait. Use it from the event loop only.
 
     Each peer that is a validator of the current height has a queue of its own, its lane, for `lane_messages` messages
-    and `MAX_SENDER_QUEUE_BYTES` bytes. A message that does not fit is refused, but a lane without
-    messages takes any message. Later messages push none out. Events have
-    no bound and go first. Then the lanes take turns. A lane that has used up its share of processor time waits. Within
-    a lane messages keep the order of arrival.
+    and `MAX_SENDER_QUEUE_BYTES` bytes. A message that does not fit is refused, but a lane without messages takes any
+    message. A message that waits is never dropped for a later one. Events have no bound and go first. Then the lanes
+    take turns. A lane that has used up its share of processor time waits. Within a lane messages keep the order of
+    arrival.
     """
 
     def __init__(self, lane_messages: int) -> None:

@@ -13,8 +13,8 @@ from lacnode.consensus.bft.events import BlockTimerExpired, Event, RoundTimerExp
 
 
 class Timer:
-    """One timer in `nursery`. It calls `deliver` with the event on the event loop when the time is over. None runs at
-    first."""
+    """One timer in `nursery`. It calls `deliver` with the event on the event loop when the time is over. It does not
+    run at first."""
 
     def __init__(self, nursery: trio.Nursery, deliver: Callable[[Event], None]) -> None:
         self._nursery = nursery
@@ -29,7 +29,7 @@ class Timer:
         self._nursery.start_soon(self._wait, self._scope, max(0.0, seconds), event)
 
     def stop(self) -> None:
-        """Cancel the timer: its event is not delivered. Nothing if none runs."""
+        """Cancel the timer: its event is not delivered. No effect if it does not run."""
         if self._scope is not None:
             self._scope.cancel()
             self._scope = None

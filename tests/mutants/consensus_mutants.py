@@ -84,8 +84,8 @@ CONSENSUS = (
     Mutant(
         "proposer-stays",
         "lacnode/consensus/bft/proposer.py",
-        "place = bisect_right(validators, parent_coinbase)",
-        "place = bisect_right(validators, parent_coinbase) - 1",
+        "place = bisect_right(validators, parent_creator)",
+        "place = bisect_right(validators, parent_creator) - 1",
         ("tests/unit/consensus/test_network.py",),
     ),
     Mutant(

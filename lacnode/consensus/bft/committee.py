@@ -9,7 +9,7 @@ from lacnode.consensus.bft.quorum import max_faulty, prepares_needed_beside_prop
 
 @dataclass(frozen=True, slots=True)
 class Committee:
-    """The validators of one height, ascending (20-byte addresses). `parent_coinbase` is the creator (20 bytes) of the
+    """The validators of one height, ascending (20-byte addresses). `parent_creator` is the creator (20 bytes) of the
     parent block. `height` is the number of the block to agree on. `proposer_prepares`: the proposer sends a prepare
     like all others. `follows_goquorum`: GoQuorum's rule says who proposes after a creator that is a validator no
     longer. `proposers` are the validators in the order in which they propose, empty for the order of `validators`.
@@ -17,7 +17,7 @@ class Committee:
 
     height: int
     validators: tuple[bytes, ...]
-    parent_coinbase: bytes
+    parent_creator: bytes
     proposer_prepares: bool = False
     follows_goquorum: bool = False
     proposers: tuple[bytes, ...] = ()
@@ -41,7 +41,7 @@ class Committee:
     def proposer(self, round_: int) -> bytes:
         """The address (20 bytes) of the proposer of round `round_`, 0 or later."""
         order = self.proposers or self.validators
-        return proposer_for(order, self.parent_coinbase, round_, follows_goquorum=self.follows_goquorum)
+        return proposer_for(order, self.parent_creator, round_, follows_goquorum=self.follows_goquorum)
 
     def round_id(self, round_: int) -> RoundId:
         """Round `round_` of this height."""

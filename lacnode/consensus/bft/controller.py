@@ -54,11 +54,12 @@ class ConsensusStatus:
 
     `height` is the number of the block to agree on, 0 before there is a head. `validators` are ascending. The fields
     from `round` on are about the current round. They have their defaults if this node is no validator. `proposal` is
-    the digest (32 bytes) of the proposal, None while there is none. `prepared_by` and `committed_by` are the authors of
-    the counted votes. `locked_round` is the round of the prepared block, None without one. `missing` says what the
-    round lacks. `round_changes` maps a round to the validators that asked for it. Times are Unix milliseconds.
-    `block_due_ms` is None unless this node is about to build a block. `clock_offsets_ms` and `clocks_off` are the
-    estimates of `clock_skew`.
+    the digest (32 bytes) of the accepted proposal, None while there is none. `prepared_by` and `committed_by` are the
+    authors of the votes. While there is no proposal, the votes are not checked yet. `locked_round` is the round of the
+    prepared block, None without one. `missing` says what the round lacks. `round_changes` maps a round to the
+    validators that asked for it. Times are Unix milliseconds. `block_due_ms` is the time for which this node last set
+    the timer of a block of its own in this round, also once it is past. None if it set no such timer.
+    `clock_offsets_ms` and `clocks_off` are the estimates of `clock_skew`.
     """
 
     height: int

@@ -57,7 +57,7 @@ class SearchPool:
     seconds).
 
     If it has one, the round does not wait for the time of an empty block. Nothing is proposed yet. The answer is
-    `PoolSearched`. This answer must come also if the search fails.
+    `PoolSearched`. This answer must come also if the search fails, unless the head has moved on.
     """
 
     height: int
@@ -130,9 +130,8 @@ class SendMessage:
 
 @dataclass(frozen=True, slots=True)
 class ImportBlock:
-    """Import the sealed block in full. The answer is `HeadChanged`, or `ImportFailed`. `digest` is its committed-seal
-    hash (32 bytes).
-    """
+    """Import the sealed block in full. The answer is `HeadChanged`, or `ImportFailed`. `digest` (32 bytes) is the
+    digest that the proposal and the votes of the block name. `ImportFailed` has the same."""
 
     digest: bytes
     block: Block

@@ -118,8 +118,8 @@ class SigningRefused:
 
 @dataclass(frozen=True, slots=True)
 class ImportFailed:
-    """Answers `ImportBlock` if the block with this `digest` (32 bytes, that of the effect) could not be imported. A
-    success is reported by `HeadChanged`. `reason` is a text for operators."""
+    """Answers `ImportBlock` if its block could not be imported. `digest` (32 bytes) is that of the effect. A success is
+    reported by `HeadChanged`. `reason` is a text for operators."""
 
     height: int
     digest: bytes

@@ -57,7 +57,8 @@ class ExtraData:
 
 
 def decode_seal(item: RlpItem) -> bytes:
-    """The commit seal (65 bytes) in an item of extra data. Raises RlpError if it can be no signature."""
+    """The commit seal (65 bytes) in an item of extra data. A high s is accepted. Raises RlpError if the item has
+    another length, r or s is out of range, or v is not 0 or 1."""
     seal = rlp.as_bytes(item, "seal", SEAL_BYTES)
     # The high half of s is legal here, as in Besu: a seal of either form recovers to the same validator.
     r, s = int.from_bytes(seal[:32]), int.from_bytes(seal[32:64])

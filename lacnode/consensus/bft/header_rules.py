@@ -132,8 +132,9 @@ class CoinbaseNotValidatorError(HeaderRefusedError):
 
 
 class WrongSealsError(HeaderRefusedError):
-    """There are fewer commit seals than the protocol needs (`HeaderForm.seals_needed`). Or one is not of a validator of
-    this height, recovers to no address, or is a second one of a validator."""
+    """There are fewer commit seals than the protocol needs (`HeaderForm.seals_needed`), or more than there are
+    validators. Or one is not of a validator of this height, recovers to no address, or is a second one of a
+    validator."""
 
     rule = "commit-seals"
 

@@ -90,7 +90,8 @@ class SignedAtHeight:
         return self.contents.get((kind, round_))
 
     def signed_draft(self, round_: int) -> ProposalDraft | None:
-        """The draft of `round_`, or None if its proposal was not signed or its block was not recorded."""
+        """The draft of `round_`. None if its proposal was not signed, if its block was not recorded, or if the draft of
+        another round was recorded later."""
         digest = self.signed_content(MessageKind.PROPOSAL, round_)
         if self.draft is None or self.draft[0] != round_ or self.draft[1].digest != digest:
             # The digests differ if the node stopped between the record of a new draft and its signature.
@@ -114,9 +115,10 @@ class Journal:
     @classmethod
     def restore(cls, records: Iterable[bytes], protocols: ProtocolSchedule) -> "Journal":
         """Rebuild the journal from its `records` (RLP), in the order in which they were written. Raises RlpError if one
-        of them is not a record.
+        of them is malformed.
 
-        Raises OtherProtocolError if this validator prepared a block that another protocol makes by the genesis file.
+        Raises OtherProtocolError if this validator prepared a block that another protocol makes by the genesis file. A
+        draft of such a block is left out.
         """
         journal = cls(protocols)
         for record in records:
@@ -136,7 +138,8 @@ class Journal:
         return self._floor
 
     def signed_at(self, height: int) -> SignedAtHeight:
-        """What was signed at `height`. If nothing was signed, a new empty object that the journal does not keep."""
+        """What was signed at `height`, as the journal's own object, which later records of this height change. If
+        nothing was signed, a new empty object that the journal does not keep."""
         return self._heights.get(height, SignedAtHeight())
 
     def check_and_record(self, payload: Payload) -> bytes:

@@ -59,6 +59,7 @@ def check_prepare(
     committee: Committee, signed: SignedPayload[PreparePayload], round_id: RoundId, digest: bytes
 ) -> None:
     """Check a prepare: its round, its digest (`digest`, 32 bytes), and that its author is a validator that may prepare.
+    The proposer may not unless `committee.proposer_prepares`.
 
     Raises MessageRefusedError.
     """

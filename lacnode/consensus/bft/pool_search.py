@@ -71,9 +71,8 @@ class SearchPause:
 
     def record_round_left_early(self, height: int, head: HeadChanged, decided_round: int) -> None:
         """Record that this validator left round 0 of `height`, which a search had shortened. `head` was decided in
-        `decided_round`. If that round is 0, if `head` has another number, or if it has no transaction, the next heights
-        have no search: as many as there are validators.
-        """
+        `decided_round`. If that round is 0, if `head` has another number than `height`, or if `head` has no
+        transaction, the heights after `head` have no search: as many as there are validators."""
         is_mined = head.header.transactions_root != EMPTY_TRIE_ROOT
         if head.header.number != height or not is_mined or decided_round == 0:
             self._last_height = head.header.number + len(head.validators)

@@ -19,9 +19,11 @@ from lacnode.primitives.block import Block
 
 
 class ProposalBuilder:
-    """The own proposal for `round_`. `timers` are those of the height. Every method returns its effects.
+    """The own proposal for `round_`. `timers` are those of the height. The lists that methods return are effects, to be
+    carried out in their order.
 
-    `round_in_block` is the round in the extra data of the proposed block. `now_ms` is the wall clock in Unix milliseconds.
+    `round_in_block` is the round in the extra data of the proposed block. `now_ms` is the wall clock in Unix
+    milliseconds.
     """
 
     def __init__(self, protocol: BftProtocol, round_: Round, timers: RoundTimers, round_in_block: int) -> None:
@@ -47,8 +49,8 @@ class ProposalBuilder:
 
     def begin_later_round(self, round_changes: Sequence[RoundChange], now_ms: int) -> list[Effect]:
         """Begin the proposal of a later round with `round_changes`, which are those of exactly a quorum. It proposes
-        the block prepared in the highest round that they show, or a new one. Return the effects that check that block
-        or build the new one. Raises KeyError unless `may_begin`."""
+        the block prepared in the highest round that they show, or a new one. Return the effects that check that block,
+        build the new one, or wait until a new one may follow its parent. Raises KeyError unless `may_begin`."""
         # The best block must be chosen from the messages that are in the justification. The others choose it from the
         # justification and refuse another block.
         draft = ProposalDraft(self._protocol.justifications.justification(round_changes))

@@ -88,9 +88,9 @@ class JustificationRules(Protocol):
         """What justifies a proposal in the round that a quorum asks for by `round_changes`."""
 
     def check_proposal(self, committee: Committee, proposal: Proposal) -> None:
-        """Check the round and the author of a proposal, its digest if that is signed beside the block, and its
-        justification. The validity of its block and its creator are not checked. Raises MessageRefusedError.
-        """
+        """Check that the author of a proposal is the proposer of its round, and check its justification, and its digest
+        if that is signed beside the block. The caller has compared its height. The validity of its block and its
+        creator are not checked. Raises MessageRefusedError."""
 
     def check_round_change(self, committee: Committee, message: RoundChange) -> None:
         """Check a round change with all that it shows. Raises MessageRefusedError."""
@@ -174,9 +174,10 @@ class BftProtocol(Protocol):
         `prefers_round_zero` and the protocol has that form. Only QBFT has it."""
 
     def committed_seal_hash(self, header: BlockHeader) -> bytes:
-        """The digest (32 bytes) that proposals, prepares and commits name, and that commit seals sign.
+        """The digest (32 bytes) that proposals, prepares and commits for the block of `header` name. Commit seals sign
+        it too, unless the block was proposed with another round in its extra data (`blocks.seal_digest`).
 
-        In IBFT 2.0 and QBFT it is the hash of the header with its round and without its seals, and of the genesis with all
-        its fields. Raises RlpError if the extra data of a later block is not this protocol's, in QBFT also for the
+        In IBFT 2.0 and QBFT it is the hash of the header with its round and without its seals, and of the genesis with
+        all its fields. Raises RlpError if the extra data of a later block is not this protocol's, in QBFT also for the
         genesis.
         """

@@ -32,8 +32,8 @@ class Phase(Enum):
 
 class Round:
     """The messages of round `number` of the committee's height. `block` and `digest` (32 bytes) are those of the
-    accepted proposal, None before it. `prepares` and `commits` are by the address (20 bytes) of their author.
-    """
+    accepted proposal, None before it. `prepares` and `commits` are by the address (20 bytes) of their author. They are
+    checked once a proposal is accepted."""
 
     def __init__(self, protocol: BftProtocol, committee: Committee, number: int) -> None:
         self.number = number

@@ -22,8 +22,8 @@ class RoundChangeManager:
 
     def add(self, message: RoundChange) -> bool:
         """Store a valid round change. The caller has checked it. Return True, or False if its author has asked for that
-        round before. Beyond `MAX_ROUNDS_PER_AUTHOR` the lowest round of the author is deleted, also if it is this one.
-        """
+        round before. Beyond `MAX_ROUNDS_PER_AUTHOR` the lowest round of the author is deleted. The result is True also
+        if that is this round."""
         author, target = message.signed.author, message.signed.payload.round_id.round
         asked = self._by_target.setdefault(target, {})
         if author in asked:

@@ -25,7 +25,8 @@ class RoundManager:
     """Round `number` of the validator `address` (20 bytes). `decision` and `timers` belong to the whole height.
     `prefers_round_zero` is the form of proposals (`protocol.BftProtocol.round_in_proposal`).
 
-    Every method returns its effects. `now_ms` is the wall clock in Unix milliseconds.
+    The lists that methods return are effects, to be carried out in their order. `now_ms` is the wall clock in Unix
+    milliseconds.
     """
 
     def __init__(

@@ -25,7 +25,8 @@ class Ibft1ExtraData(ExtraData):
 
 
 def encode_extra_data(extra: ExtraData) -> bytes:
-    """Encode all items, as in a header: the vanity, then the RLP list of the others. Vote and round are left out."""
+    """Encode all items, as in a header: the vanity, then the RLP list of the others. Vote and round are left out. The
+    proposer seal is empty if `extra` is no `Ibft1ExtraData`."""
     proposer_seal = extra.proposer_seal if isinstance(extra, Ibft1ExtraData) else b""
     return extra.vanity + rlp.encode([list(extra.validators), proposer_seal, list(extra.seals)])
 

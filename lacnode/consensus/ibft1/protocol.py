@@ -73,7 +73,8 @@ class Ibft1Protocol:
         return round_
 
     def committed_seal_hash(self, header: BlockHeader) -> bytes:
-        """The digest (32 bytes) that a commit seal signs. Raises RlpError if the extra data is not that of IBFT 1."""
+        """The digest (32 bytes) that a commit seal signs. Raises RlpError if the extra data of a later block than the
+        genesis is not that of IBFT 1."""
         return block_hash.commit_seal_digest(header)
 
 

@@ -24,8 +24,9 @@ from lacnode.primitives.rlp import RlpError
 
 
 def check_proposal(committee: Committee, proposal: Proposal) -> None:
-    """Check the signed part of a proposal, the digest of its block, and its certificate, but not the validity of the
-    block. Raises MessageRefusedError.
+    """Check that the author of a proposal is the proposer of its round, that its block has the height, the round and
+    the digest of the signed part, and its certificate. The caller has compared its height. The validity of the block is
+    not checked. Raises MessageRefusedError.
 
     The rules are in docs/spec/ibft2.md, "What a message must be".
     """

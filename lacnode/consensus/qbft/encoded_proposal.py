@@ -55,7 +55,7 @@ class EncodedProposal:
 
     def decode_without_body(self, known: AuthorFilter) -> SignedPayload[ProposalPayload]:
         """Decode all but the body of the block. Raises RlpError if what is decoded is malformed or not signed by a
-        `known` author."""
+        `known` author, or if the block has seals already."""
         author = self.author
         if not known(author):
             raise RlpError(f"{_NAME}: signed by 0x{author.hex()}, no validator here")

@@ -16,7 +16,7 @@ from lacnode.evm.budget import CHECK_INTERVAL_SECONDS
 
 def compute_in_child_process(program: str, library: ModuleType, data: bytes, check: Callable[[], None]) -> bytes | None:
     """Return the output of `program`, the text of a Python program that may import `library`, for the input `data`.
-    None if its process ends with an error.
+    None if its process ends with an error. OSError if no process can be started.
 
     `program` reads standard input and writes standard output. `check` is called several times a second and may raise:
     the process is killed then, and the error reaches the caller.
