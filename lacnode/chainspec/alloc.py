@@ -29,8 +29,8 @@ def genesis_accounts(alloc: Mapping[str, GenesisAllocation]) -> tuple[GenesisAcc
     """The accounts of an `alloc` object, whose keys are addresses in hexadecimal. Raises GenesisAllocationError if an
     address or a slot is malformed.
 
-    The file may name one account in several spellings. The last one counts, as in Besu. Shorter addresses are filled
-    with zeros on the left.
+    The file may name one account in several spellings. The entry that comes last in the file counts, as in Besu.
+    Shorter addresses are filled with zeros on the left.
     """
     made = (_account(text, account) for text, account in alloc.items())
     return tuple({account.address: account for account in made}.values())

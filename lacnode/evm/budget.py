@@ -110,8 +110,8 @@ class ExecutionBudget:
             raise exceeded
 
     def with_deadline(self, deadline_seconds: float) -> "ExecutionBudget":
-        """Return a budget with the earlier of both deadlines (monotonic seconds) and the same share. Cancelling one
-        cancels both. One made of `UNLIMITED` has a cancellation of its own."""
+        """Return a budget with the earlier of both deadlines (monotonic seconds), and the same share and sizes.
+        Cancelling one cancels both. One made of `UNLIMITED` has a cancellation of its own."""
         budget = ExecutionBudget(min(self.deadline_seconds, deadline_seconds), self.share)
         budget.sizes = self.sizes
         # The flags themselves are shared, not copied: cancelling later must reach the budgets made before.

@@ -79,8 +79,8 @@ class NativeSteps(Sequence[TracedStep]):
         self, *, stack: bool, memory: bool, storage: bool, max_bytes: int
     ) -> tuple[list[dict[str, object]], int]:
         """Return the steps in the form of struct logs (`debug_traceTransaction`), and the estimated size of their JSON
-        text in bytes. `stack`, `memory` and `storage` say which parts each has. The list ends early where its text is
-        longer than `max_bytes`."""
+        text in bytes. `stack`, `memory` and `storage` say which parts each has. After the step with which the size
+        exceeds `max_bytes` the list ends early. The returned size is then above `max_bytes`."""
         names = list(self._instructions.names)
         halts = [halt.name for halt in HALTS]
         found: tuple[list[dict[str, object]], int] = self._trace.struct_logs(

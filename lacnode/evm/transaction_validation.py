@@ -75,8 +75,8 @@ def check_chain_id(transaction: Transaction, spec: ChainSpec) -> None:
 
 def check_transaction(transaction: Transaction, spec: ChainSpec, fork: Fork) -> None:
     """Return if `transaction` may be valid for some sender. Raise TransactionRejectedError if it is invalid on this
-    network for every sender: chain id, type, blobs, nonce, init code, fees, intrinsic gas. The signature and the base
-    fee are not looked at."""
+    network for every sender: chain id, type, blobs, nonce, init code, authorisations, fees, intrinsic gas. The
+    signature and the base fee are not looked at."""
     check_chain_id(transaction, spec)
     if transaction.type == BLOB:
         _check_hashes(transaction)

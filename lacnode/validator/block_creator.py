@@ -47,11 +47,11 @@ class PoolBlockCreator:
         self._selection_share = selection_share
 
     def build(self, height: int, round_: int, timestamp: int, budget: ExecutionBudget) -> Block:
-        """Return the block for (height, round). StaleHeightError if the head is not block `height` - 1 when this begins,
-        ExecutionCancelledError when `budget` is cancelled or an import begins, BlockRefusedError if no valid block can be
-        made, StorageError if the state cannot be read. `timestamp` is in Unix seconds. The block has the round and no seals.
-        It has the next of the wanted votes, unless a contract names the validators.
-        """
+        """Return the block for (height, round). StaleHeightError if the head is not block `height` - 1 when this
+        begins, ExecutionCancelledError when `budget` is cancelled or an import begins, BlockRefusedError if no valid
+        block can be made, StorageError if the state cannot be read. `timestamp` is in Unix seconds. The block has the
+        round and no seals. It has the next of the wanted votes that would change something (`VoteProposer.next_vote`),
+        and none if a contract names the validators."""
         parent = self._parent(height)
         # The base fee decides the order of the candidates, and which of them can pay.
         candidates = self._candidates(next_base_fee(self._chain.spec, parent, timestamp))

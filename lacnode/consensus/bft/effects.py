@@ -171,8 +171,8 @@ class PeerIsAhead:
 class BlamePeer:
     """The peer at this address (20 bytes) sent a message that no correct validator sends. `fault` is one sentence.
 
-    A validator is not blamed for relaying a message that another one signed: Besu relays messages before it checks
-    them.
+    A peer is not blamed for relaying a message that another validator of the height signed: Besu relays messages before
+    it checks them.
     """
 
     address: bytes

@@ -69,7 +69,8 @@ class BaseFeeBeforeLondonError(HeaderRefusedError):
 
 
 class FutureTimestampError(HeaderRefusedError):
-    """The timestamp of a proposal is more than `CLOCK_TOLERANCE_SECONDS` ahead of the clock of this node."""
+    """The timestamp of a proposal is more than `CLOCK_TOLERANCE_SECONDS` ahead of the clock of this node, read in whole
+    seconds (rounded down)."""
 
     rule = "timestamp-future"
 

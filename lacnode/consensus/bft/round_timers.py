@@ -18,9 +18,9 @@ RESEND_INTERVAL_MS = 30_000
 
 
 class RoundTimers:
-    """The two timers of the height after `head`. `round_ends_ms` is when the current round ends, and `block_due_ms`
-    when its block is due if this node builds it, both in Unix milliseconds for operators. Each is None until its timer
-    was started.
+    """The two timers of the height after `head`. `round_ends_ms` is when the current round ends, and `block_due_ms` the
+    time for which the timer of a block of this node was last set in the round. Both are in Unix milliseconds, for
+    operators, and None if there is no such time.
 
     `first_round_waits_for_block` is the rule of the protocol (`protocol.BftProtocol`). `may_search` says whether the
     pool may be searched at this height.
@@ -45,8 +45,9 @@ class RoundTimers:
         """Start round `number` at `now_ms` (Unix milliseconds). Return the timer of its first part. The round lasts the
         request timeout, doubled for each earlier round (at most `MAX_DOUBLINGS` times).
 
-        With `first_round_waits_for_block`, round 0 lasts longer by the time until its block is due, and round 1 while
-        other validators may wait for an empty block in round 0. Without it, neither does.
+        With `first_round_waits_for_block`, round 0 lasts longer by the time until its block is due (an empty one,
+        unless it was shortened), and round 1 while other validators may wait for an empty block in round 0. Without it,
+        neither does.
         """
         # The duration doubles until some round is long enough for the slowest validator and the slowest connection.
         duration = self._round_duration_ms(number)

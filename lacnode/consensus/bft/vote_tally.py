@@ -58,8 +58,8 @@ class VoteTally:
         """The tally after `voter` (20-byte address, the creator of the header) has cast `vote`. An opposite vote of
         `voter` about the same recipient is taken back.
 
-        The recipient is added or removed once more than half of the validators before this vote want it. The open votes
-        about it end then. The votes of a removed validator are removed, too.
+        The recipient is added or removed once more than half of the validators before this vote want it. No vote about
+        the recipient is open then. The votes of a removed validator are removed, too.
         """
         adding = vote.type is VoteType.ADD
         # A voter that changes its mind takes the opposite vote back.

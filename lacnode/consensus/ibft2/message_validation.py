@@ -76,7 +76,8 @@ def check_round_change_payload(committee: Committee, signed: SignedPayload[Round
 
 
 def check_prepared_certificate(committee: Committee, certificate: PreparedCertificate, target: RoundId) -> None:
-    """Check that a quorum of distinct validators prepared one proposal, in a round of this height before `target`.
+    """Check that a quorum of validators prepared one proposal, in a round of this height before `target`. The proposer
+    does so by its proposal. `committee.prepares_needed` other validators must have sent a prepare, each one.
 
     Raises MessageRefusedError.
     """
