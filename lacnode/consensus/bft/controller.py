@@ -106,9 +106,8 @@ class BftController:
 
     def handle(self, event: Event, now_ms: int, overdrawn: Collection[bytes] = ()) -> list[Effect]:
         """Return the effects of `event`, to be carried out in the order of the list. `now_ms` is the wall clock in Unix
-        milliseconds. The validators `overdrawn` (20-byte addresses) have used up their share of the processor: most
-        that others relay of them is dropped. A bad message raises no error. It is dropped, and may be logged and
-        blamed."""
+        milliseconds. Most that others relay of the validators `overdrawn` (20-byte addresses) is dropped: their share
+        of the processor is used up. A bad message raises no error. It is dropped, and may be logged and blamed."""
         if isinstance(event, HeadChanged):
             return self._start_height(event, now_ms)
         if isinstance(event, MessageReceived):
