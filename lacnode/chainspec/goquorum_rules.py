@@ -46,7 +46,8 @@ class GoQuorumRules:
         return bool(_step_at(self.gas_prices, height))
 
     def gas_limit_floor_at(self, height: int) -> int:
-        """The gas limit (gas units) to which GoQuorum's nodes raise block `height`, if that of its parent is lower."""
+        """The gas limit (gas units) to which GoQuorum's nodes raise block `height` in one step, if that of its parent
+        is lower."""
         return _step_at(self.gas_limit_floors, height) or LEAST_GAS_LIMIT
 
 

@@ -104,8 +104,9 @@ PRAGUE_BLOBS = BlobSchedule(6, 9, 5_007_716)
 
 @dataclass(frozen=True, slots=True)
 class DevnetRules:
-    """What only a devnet has. Its chain may be reverted to an earlier block, and transactions of `state_administrator`
-    (20 bytes, None for no account) may change any state."""
+    """What only a devnet has. Its chain may be reverted to an earlier block. Transactions of `state_administrator` (20
+    bytes, None for no account) may change any account, except a few that the chain needs
+    (`evm.state_administration`)."""
 
     state_administrator: bytes | None = None
 

@@ -119,7 +119,8 @@ class ExecutionBudget:
         return budget
 
     def with_sizes(self, sizes: SizeLimits) -> "ExecutionBudget":
-        """Return a budget with the same deadline, share and cancellations, and these bounds on sizes."""
+        """Return a budget with the same deadline, share and cancellations, and these bounds on sizes. One made of
+        `UNLIMITED` has a cancellation of its own."""
         budget = self.with_deadline(self.deadline_seconds)
         budget.sizes = sizes
         return budget

@@ -132,7 +132,7 @@ class TrieAccounts:
         in `nodes`.
 
         Raises ExecutionInterruptedError if `budget` is used up or cancelled, and MissingNodeError if a node of the old
-        state is missing. Do not use the accounts after either.
+        state is missing. Do not use the accounts after one of these errors.
         """
         # Storage comes before accounts: an account's encoding has the root of its storage.
         for address in self._changed_slots.keys() | self._cleared:

@@ -6,8 +6,8 @@ from enum import Enum, auto
 
 
 class RejectionReason(Enum):
-    """Why a transaction is not executed or not accepted by the pool. The names are Besu's. The RPC chooses the text for
-    the sender."""
+    """Why a transaction is not executed or not accepted by the pool. The names are Besu's, except `TX_TOO_LARGE`. The
+    RPC chooses the text for the sender."""
 
     TX_POOL_DISABLED = auto()
     TRANSACTION_ALREADY_KNOWN = auto()

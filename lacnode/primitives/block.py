@@ -130,8 +130,8 @@ class BlockOutline:
 
     @classmethod
     def from_stored_body(cls, header: BlockHeader, stored_body: bytes) -> "BlockOutline":
-        """The outline of a stored body, as `BlockBody.encode` made it. The transactions are not decoded. Raises
-        ValueError if `stored_body` is not a list."""
+        """The outline of a stored body, as `BlockBody.encode` made it. `header` must be the header of its block, which
+        is not checked. The transactions are not decoded. Raises ValueError if `stored_body` is not a list."""
         parts = list(encoded_items_of(stored_body))
         # A legacy transaction is a list in the body, and a typed one is a string. The hash covers the content.
         hashes = tuple(

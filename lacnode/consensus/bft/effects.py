@@ -44,7 +44,8 @@ class StopTimers:
 
 @dataclass(frozen=True, slots=True)
 class BuildBlock:
-    """Build a block on the head for (height, round). `timestamp` is in Unix seconds. The answer is `BlockBuilt`."""
+    """Build a block on the head for (height, round). `timestamp` is in Unix seconds. The answer is `BlockBuilt`. There
+    is no answer if no block can be made, or if the round or the head has moved on."""
 
     height: int
     round: int
@@ -106,7 +107,8 @@ class RecordDraft:
 
 @dataclass(frozen=True, slots=True)
 class SignPayload:
-    """Write `payload` to the journal, then sign it. The answer is `PayloadSigned` or `SigningRefused`."""
+    """Write `payload` to the journal, then sign it. The answer is `PayloadSigned` or `SigningRefused`. A payload whose
+    round is left while it waits for the key may have no answer."""
 
     payload: Payload
 

@@ -93,7 +93,8 @@ class JustificationRules(Protocol):
         creator are not checked. Raises MessageRefusedError."""
 
     def check_round_change(self, committee: Committee, message: RoundChange) -> None:
-        """Check a round change with all that it shows. Raises MessageRefusedError."""
+        """Check the author, the height and the round of a round change, and that its block and its proofs fit the
+        prepared round that it shows. The validity of the block is not checked. Raises MessageRefusedError."""
 
     def best_prepared(self, round_changes: Sequence[RoundChange]) -> PreparedBlock | None:
         """The block of the highest prepared round, the first one if several have that round. None if none is shown."""

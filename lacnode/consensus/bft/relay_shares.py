@@ -57,9 +57,11 @@ class RelayShares:
         self._relayed_in_round.clear()
 
     def may_relay(self, sender: bytes | None, author: bytes, round_: int, current_round: int) -> bool:
-        """Whether another message of `author` for `round_` may be relayed that `sender` delivered.
+        """Whether another message of `author` for `round_` may be relayed that `sender` delivered, by what was counted
+        before.
 
-        Addresses have 20 bytes. `sender` is None for a peer that is not a validator.
+        Addresses have 20 bytes. `sender` is None for a peer that is not a validator. `current_round` is the round of
+        this node. Nothing is counted here: `count_relayed` does that.
         """
         if self._count_in_round(current_round)[author] >= MAX_RELAYED_MESSAGES_IN_ONE_ROUND:
             return False

@@ -77,7 +77,8 @@ def check_round_change_payload(committee: Committee, signed: SignedPayload[Round
 
 def check_prepared_certificate(committee: Committee, certificate: PreparedCertificate, target: RoundId) -> None:
     """Check that a quorum of validators prepared one proposal, in a round of this height before `target`. The proposer
-    does so by its proposal. `committee.prepares_needed` other validators must have sent a prepare, each one.
+    counts by its signed proposal. At least `committee.prepares_needed` other validators must have signed a prepare, one
+    each.
 
     Raises MessageRefusedError.
     """

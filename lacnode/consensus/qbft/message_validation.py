@@ -58,7 +58,8 @@ def check_proposal(committee: Committee, proposal: Proposal) -> None:
 
 
 def check_round_change(committee: Committee, message: RoundChange) -> None:
-    """Check a round change with the unsigned proof of its prepared block. Raises MessageRefusedError."""
+    """Check a round change with the unsigned proof of its prepared block. The validity of the block is not checked.
+    Raises MessageRefusedError."""
     check_round_change_payload(committee, message.signed)
     certificate = message.signed.payload.certificate
     require(

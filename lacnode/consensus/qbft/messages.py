@@ -148,9 +148,8 @@ class QbftProposalEnvelope:
         return self.signed.author
 
     def decode_without_body(self, known: AuthorFilter = allow_any_author) -> Message:
-        """Decode all but the body of the block. Raises RlpError if what is decoded is malformed, or if an author not `known`
-        signed a part.
-        """
+        """Decode all but the body of the block. Raises RlpError if what is decoded is malformed, if an author not
+        `known` signed a part, or if the block has seals already."""
         signed = self.signed.decode_without_body(known)
         fields = RlpFields([rlp.decode(item) for item in self.rest], "proposal")
         justification = decode_justification(fields.list("justification"), known)

@@ -117,8 +117,7 @@ class QbftJustificationRules:
 
     def check_round_change(self, committee: Committee, message: RoundChange) -> None:
         """Check author, height and round of a round change, and that its block and its proofs fit the prepared round
-        that it shows. Raises MessageRefusedError.
-        """
+        that it shows. The validity of the block is not checked. Raises MessageRefusedError."""
         message_validation.check_round_change(committee, message)
 
     def best_prepared(self, round_changes: Sequence[RoundChange]) -> PreparedBlock | None:
