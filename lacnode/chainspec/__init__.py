@@ -1,4 +1,4 @@
-"""The specification of a network: Besu's genesis file, its forks and its IBFT 2.0 parameters.
+"""The specification of a network: Besu's genesis file, its forks and the parameters of consensus.
 
 Files go in, values come out. This package knows no EVM and no network.
 """

@@ -1,4 +1,4 @@
-"""The parameters of IBFT 2.0 and QBFT by height: sections of the genesis and their transitions (Besu's `ForksSchedule`)."""
+"""The parameters of consensus by height: sections of the genesis and their transitions (Besu's `ForksSchedule`)."""
 
 from bisect import bisect_right
 from dataclasses import dataclass

@@ -31,9 +31,9 @@ class HeldBytes:
 
 
 def limit_call_memory_and_logs(state: Any) -> None:
-    """Make every computation of `state` raise SizeExceededError when all memory and state that a call holds, or all its
-    logs, have more than `MAX_CALL_MEMORY_BYTES`. The counts are not set to 0 between calls: those of several calls on
-    one state add up."""
+    """Make every computation of `state` raise SizeExceededError when the memory and the state that a call holds, or its
+    logs, have more than `MAX_CALL_MEMORY_BYTES`. The counts of memory and logs are not set to 0 between calls: those of
+    several calls on one `state` add up."""
     limit_total_memory_and_logs(state, MAX_CALL_MEMORY_BYTES, MAX_CALL_MEMORY_BYTES)
 
 

@@ -1,7 +1,7 @@
 """Copies of messages with a false part, which a peer can make of one message without end.
 
-The author of a message signs neither the block beside the payload nor what justifies it. Must not compare the parts:
-`unsigned_content` and the rules of messages do.
+The author of a message signs neither the block beside the payload nor what justifies it. In QBFT it signs the
+block of a proposal. Must not compare the parts: `unsigned_content` and the rules of messages do.
 """
 
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What differs between the protocols of the BFT family: IBFT 2.0 and QBFT.
+"""What differs between the protocols of the BFT family: IBFT 1, IBFT 2.0 and QBFT.
 
 The core asks the protocol of a height for bytes, hashes and proofs, and for the few steps that differ. A protocol is one
 object for the whole process. It has no state. `lacnode/consensus/protocols.py` has the table of all protocols.

@@ -45,9 +45,9 @@ class RoundTimers:
         """Start round `number` at `now_ms` (Unix milliseconds). Return the timer of its first part. The round lasts the
         request timeout, doubled for each earlier round (at most `MAX_DOUBLINGS` times).
 
-        With `first_round_waits_for_block`, round 0 lasts longer by the time until its block is due (an empty one,
-        unless it was shortened), and round 1 while other validators may wait for an empty block in round 0. Without it,
-        neither does.
+        With `first_round_waits_for_block`, round 0 lasts longer by the time until its block is due. With a period of
+        empty blocks that is an empty block, unless the round was shortened, and round 1 lasts longer while other
+        validators may wait for an empty block in round 0. Without `first_round_waits_for_block` no round lasts longer.
         """
         # The duration doubles until some round is long enough for the slowest validator and the slowest connection.
         duration = self._round_duration_ms(number)

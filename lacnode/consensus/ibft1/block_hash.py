@@ -1,6 +1,7 @@
 """The hashes of an IBFT 1 header (GoQuorum's `IstanbulFilteredHeader`).
 
-The block's hash covers the proposer seal, and not the commit seals. The genesis block is hashed in the same way.
+The block's hash covers the proposer seal, and not the commit seals. A genesis block in the form of IBFT 1 is hashed
+in the same way.
 """
 
 from dataclasses import replace
