@@ -258,10 +258,10 @@ def decode_first_item(data: bytes) -> RlpItem:
     return decode(data[: _content(data, 0)[1]] if data else b"")
 
 
-def decode_list(data: bytes, what: str) -> list[RlpItem]:
+def decode_list(data: bytes, what: str, max_items: int = MAX_ITEMS) -> list[RlpItem]:
     """The items of the one list in `data`. Raises RlpError if it is a byte string (with the name `what`), is malformed,
-    is not in minimal encoding, or if other bytes follow. Raises TooManyItemsError for too many items."""
-    return as_list(decode(data), what)
+    is not in minimal encoding, or if other bytes follow. Raises TooManyItemsError as `decode` does."""
+    return as_list(decode(data, max_items), what)
 
 
 def as_list(item: RlpItem, what: str) -> list[RlpItem]:

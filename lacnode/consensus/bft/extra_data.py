@@ -9,12 +9,18 @@ from enum import Enum
 
 from lacnode.crypto.secp256k1 import CURVE_ORDER
 from lacnode.primitives import rlp
-from lacnode.primitives.rlp import RlpError, RlpItem
+from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, TooManyItemsError
 
 VANITY_BYTES = 32
 SEAL_BYTES = 65
 CACHED_EXTRA_DATA_BYTES = 32 * 1024
 """The longest extra data whose decoding is cached. No rule limits the length, so a peer may send megabytes."""
+
+_BYTES_PER_ITEM = 21
+"""A validator takes 21 bytes in extra data, and a seal 67. No other item occurs more than once."""
+
+_SINGLE_ITEMS = 9
+"""The whole list, the lists of validators and seals, vanity, vote with its two items, round and proposer seal."""
 
 
 class VoteType(Enum):
@@ -54,6 +60,19 @@ class ExtraData:
     def with_seals(self, seals: tuple[bytes, ...]) -> "ExtraData":
         """The same extra data with these commit seals (65 bytes each)."""
         return replace(self, seals=seals)
+
+
+def decode_items(data: bytes) -> RlpFields:
+    """The items of the list in `data`: whole extra data, or in IBFT 1 what follows the vanity. Raises RlpError if `data`
+    is no list or malformed, or has more items than extra data of this length can have."""
+    most = len(data) // _BYTES_PER_ITEM + _SINGLE_ITEMS
+    # Counted before anything is built. A stranger's header may have 256 KiB of empty lists, and 0.2 s of the event loop
+    # would go into them.
+    try:
+        return RlpFields(rlp.decode_list(data, "extraData", most), "extraData")
+    except TooManyItemsError as error:
+        # No implementation accepts these bytes, so a validator that sent them is at fault.
+        raise RlpError(f"extraData of {len(data)} bytes: {error}") from None
 
 
 def decode_seal(item: RlpItem) -> bytes:

@@ -11,10 +11,11 @@ from lacnode.consensus.bft.extra_data import (
     SEAL_BYTES,
     VANITY_BYTES,
     ExtraData,
+    decode_items,
     decode_seal,
 )
 from lacnode.primitives import rlp
-from lacnode.primitives.rlp import RlpError, RlpFields
+from lacnode.primitives.rlp import RlpError
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ def _decode_cached(data: bytes) -> Ibft1ExtraData:
 def _decode(data: bytes) -> Ibft1ExtraData:
     if len(data) <= VANITY_BYTES:
         raise RlpError(f"extraData: {VANITY_BYTES} bytes and a list were expected, found {len(data)} bytes")
-    fields = RlpFields(rlp.decode_list(data[VANITY_BYTES:], "extraData"), "extraData")
+    fields = decode_items(data[VANITY_BYTES:])
     validators = tuple(rlp.as_bytes(item, "validator", 20) for item in fields.list("validators"))
     proposer_seal = fields.bytes("proposerSeal")
     seals = tuple(decode_seal(item) for item in fields.list("commitSeals"))

@@ -9,7 +9,14 @@ GoQuorum refuses both. Besu writes neither, so no final block has them.
 
 from functools import lru_cache
 
-from lacnode.consensus.bft.extra_data import CACHED_EXTRA_DATA_BYTES, ExtraData, Vote, VoteType, decode_seal
+from lacnode.consensus.bft.extra_data import (
+    CACHED_EXTRA_DATA_BYTES,
+    ExtraData,
+    Vote,
+    VoteType,
+    decode_items,
+    decode_seal,
+)
 from lacnode.primitives import rlp
 from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem, RlpValue
 
@@ -45,7 +52,7 @@ def _decode_cached(data: bytes) -> ExtraData:
 
 
 def _decode(data: bytes) -> ExtraData:
-    fields = RlpFields(rlp.decode_list(data, "extraData"), "extraData")
+    fields = decode_items(data)
     extra = ExtraData(
         vanity=fields.bytes("vanity"),
         validators=tuple(rlp.as_bytes(item, "validator", 20) for item in fields.list("validators")),
