@@ -32,7 +32,8 @@ MAX_ETH_ANSWER_BYTES = 2 * 2**20
 twice, plain and encrypted, for as long as a message may take to be sent, and there are 25 peers."""
 
 MAX_BLOCK_RECEIPTS_BYTES = 15 * 2**20
-"""Bytes of the receipts of one block in an answer. Not many more fit into a message of devp2p (16 MiB)."""
+"""Bytes of the receipts of one block in an answer. Not many more fit into a message of devp2p (16 MiB). An answer leaves
+out one longer block, and ends at the second."""
 
 REQUEST_MESSAGES = (GetBlockHeaders, GetBlockBodies, GetReceipts, GetPooledTransactions, GetNodeData)
 
@@ -88,12 +89,27 @@ class EthServer:
 
     def _receipts(self, hashes: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
         found = _found(self._chain.encoded_receipts_of, hashes, MAX_RECEIPTS)
-        # No message has place for more. The first block of an answer may be longer than the answer should be.
-        return _bounded((each for each in found if _receipts_size(each) < MAX_BLOCK_RECEIPTS_BYTES), _receipts_size)
+        # The first block of an answer may be longer than the answer should be.
+        return _bounded(_sendable(found), _receipts_size)
 
 
 def _found(look_up: Callable[[bytes], T | None], hashes: Sequence[bytes], limit: int) -> Iterator[T]:
     return (item for hash_ in islice(hashes, limit) if (item := look_up(hash_)) is not None)
+
+
+def _sendable(blocks: Iterable[Sequence[bytes]]) -> Iterator[Sequence[bytes]]:
+    """Yield the receipts of `blocks` that fit into a message. One block that does not fit is left out. A second one ends
+    the answer."""
+    left_out = 0
+    for receipts in blocks:
+        if _receipts_size(receipts) < MAX_BLOCK_RECEIPTS_BYTES:
+            yield receipts
+            continue
+        # Each takes 50 ms to read and adds nothing to the answer, so the size of the answer does not bound them: a
+        # request may name such a block 256 times.
+        left_out += 1
+        if left_out > 1:
+            return
 
 
 def _bounded(items: Iterable[T], size_of: Callable[[T], int]) -> Iterator[T]:

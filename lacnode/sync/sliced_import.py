@@ -41,7 +41,7 @@ class SlicedImport:
         Raises BlockRefusedError if the import refuses a block, and StorageError if the disk is full or fails. After the
         budget was cancelled this does not return: it waits to be cancelled.
         """
-        many = len(blocks) > MIN_SYNC_BLOCKS
+        many = len(blocks) - self._skip_imported(blocks, 0) > MIN_SYNC_BLOCKS
         if many:
             self._on_importing(True)
         try:
@@ -57,6 +57,11 @@ class SlicedImport:
     def _import_slice(self, blocks: Sequence[Block], start: int) -> int:
         """Import from index `start` on for `SLICE_SECONDS`. Return the index of the first block that is left."""
         ends = time.monotonic() + SLICE_SECONDS
+        # Without a new block nothing may begin: `bulk_import` ends the building and the checking of the next block. A peer
+        # that delivers blocks when consensus has them already would cost the validator its round.
+        start = self._skip_imported(blocks, start)
+        if start == len(blocks):
+            return start
         with self._chain.bulk_import():
             for index in range(start, len(blocks)):
                 # Consensus may have imported this block in the meantime.
@@ -65,3 +70,8 @@ class SlicedImport:
                 if time.monotonic() >= ends:
                     return index + 1
         return len(blocks)
+
+    def _skip_imported(self, blocks: Sequence[Block], start: int) -> int:
+        """Return the index of the first block from `start` on that is above the head, or the number of blocks."""
+        head = self._chain.head.header.number
+        return next((index for index in range(start, len(blocks)) if blocks[index].number > head), len(blocks))

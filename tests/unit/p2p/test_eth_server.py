@@ -7,7 +7,7 @@ import pytest
 
 from lacnode.p2p.chain_reader import NoTransactions
 from lacnode.p2p.eth_server import MAX_BLOCK_RECEIPTS_BYTES, MAX_ETH_ANSWER_BYTES, EthServer
-from lacnode.p2p.wire.eth_messages import GetReceipts, Receipts, decode_eth_message
+from lacnode.p2p.wire.eth_messages import EncodedReceipts, GetReceipts, Receipts, decode_eth_message
 from lacnode.primitives.receipt import Log, Receipt
 
 HASHES = tuple(bytes([number]) * 32 for number in range(3))
@@ -22,8 +22,10 @@ class Chain:
     """The receipts of blocks by hash."""
 
     blocks: dict[bytes, tuple[Receipt, ...]]
+    reads: int = 0
 
     def encoded_receipts_of(self, hash_: bytes) -> tuple[bytes, ...] | None:
+        self.reads += 1
         found = self.blocks.get(hash_)
         return None if found is None else tuple(each.encode() for each in found)
 
@@ -55,3 +57,11 @@ def test_an_answer_ends_when_it_is_long_but_has_one_block() -> None:
 def test_a_block_whose_receipts_fit_into_no_message_is_left_out() -> None:
     small, huge = (receipt(),), (receipt(data=bytes(MAX_BLOCK_RECEIPTS_BYTES)),)
     assert answer({HASHES[0]: small, HASHES[1]: huge, HASHES[2]: small}) == (small, small)
+
+
+def test_a_block_whose_receipts_fit_into_no_message_is_read_twice_at_most() -> None:
+    """One hash may stand in a request 256 times, and each read takes time that no byte of the answer shows."""
+    chain = Chain({HASHES[0]: (receipt(data=bytes(MAX_BLOCK_RECEIPTS_BYTES)),)})
+    message = EthServer(cast(Any, chain), NoTransactions()).answer(GetReceipts(7, HASHES[:1] * 256))
+    assert message == EncodedReceipts(7, ())
+    assert chain.reads <= 2
