@@ -1,4 +1,5 @@
-"""The registry of methods: those that are enabled, and those that this node only knows by name."""
+"""The registry of methods: those that are enabled, and those that this node only knows by name. Also the names of the API
+groups that an operator may enable."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

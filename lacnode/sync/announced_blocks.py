@@ -1,4 +1,5 @@
 """Blocks that peers announce in full. The next block is verified, imported and relayed. Later blocks start a download.
+A peer that announces too many false blocks must leave.
 
 Seals are verified before the body is compared, and the body before anything is executed. So an invented block costs only a
 few recoveries of signatures. Each peer may have few blocks in the queue. A block that does not fit is not lost: the

@@ -1,4 +1,5 @@
-"""Transactions whose execution took too long for a block, and their senders.
+"""Transactions whose execution took too long for a block, and their senders: after how many tries one is dropped, and how
+long it is refused.
 
 The pool drops such a transaction. Other pools and its sender still have it. Without this memory it would come back and cost
 the next block as much. This class has no lock of its own.

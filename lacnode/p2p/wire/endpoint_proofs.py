@@ -1,4 +1,5 @@
-"""Endpoint proofs: the nodes that have answered a Ping at the address they claim, and the attempts under way.
+"""Endpoint proofs: the nodes that have answered a Ping at the address they claim, how long this counts, and the attempts
+under way.
 
 The schedule is Besu's: five Pings, with a wait of 2 seconds that grows by half each time. A proof is valid for 12 hours, as
 in devp2p discv4.md, "Endpoint Proof". In Besu it never ends. Must not build packets. Both tables have a largest size.

@@ -25,7 +25,7 @@ def references() -> list[tuple[str, str]]:
 
 @cache
 def names_in(file: str) -> frozenset[str]:
-    """Functions, classes and `Class.function` of a file."""
+    """Functions, classes, `Class.function` and constants of a file."""
     tree = ast.parse((ROOT / file).read_text("utf-8"))
     found: set[str] = set()
     for node in tree.body:
@@ -34,11 +34,14 @@ def names_in(file: str) -> frozenset[str]:
         if isinstance(node, ast.ClassDef):
             functions = (child for child in node.body if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef))
             found.update(f"{node.name}.{function.name}" for function in functions)
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            names = (name for name in ast.walk(node) if isinstance(name, ast.Name))
+            found.update(name.id for name in names if isinstance(name.ctx, ast.Store))
     return frozenset(found)
 
 
 @pytest.mark.parametrize(("file", "name"), references(), ids=str)
-def test_a_function_that_a_page_names_exists(file: str, name: str) -> None:
+def test_a_function_or_constant_that_a_page_names_exists(file: str, name: str) -> None:
     assert name in names_in(file)
 
 
