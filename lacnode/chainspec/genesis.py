@@ -54,7 +54,7 @@ INITIAL_BASE_FEE_WEI = 1_000_000_000
 
 
 class GenesisError(Exception):
-    """The genesis is not usable. The text is one sentence for the operator."""
+    """The genesis is not usable. The text tells the operator what is wrong."""
 
 
 class _Blobs(GenesisSection):

@@ -149,8 +149,8 @@ def check_sender(
 
 
 def check_base_fee(transaction: Transaction, base_fee: int | None) -> None:
-    """Return if the highest price of `transaction` is at least the block's base fee (wei per gas, None before London).
-    Raise TransactionRejectedError otherwise."""
+    """Return if the highest price of `transaction` is at least `base_fee`, the base fee of the block in wei per gas.
+    TransactionRejectedError if the price is lower. None stands for a block before London: every price is enough."""
     if base_fee is not None and transaction.max_gas_price < base_fee:
         raise _rejected(
             RejectionReason.GAS_PRICE_BELOW_CURRENT_BASE_FEE,

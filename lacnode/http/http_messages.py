@@ -57,7 +57,8 @@ BUSY = Response(503, close=True)
 
 class RequestHandler(Protocol):
     """Answers the HTTP requests of one port. It is an object with two methods, and not a function: `answer_head` is
-    asked with the head alone, and `answer` with the body if the first has returned None."""
+    asked first and needs no body. `answer` is asked with the whole body if `answer_head` has returned None. A plain
+    request (`Request.is_plain`) has its body already when `answer_head` is asked."""
 
     def answer_head(self, head: Request) -> Response | None:
         """Return the response to a request whose body need not be read, None if it must be: `answer` is called then.

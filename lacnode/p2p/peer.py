@@ -129,8 +129,8 @@ class Peer:
             self.end_session(DisconnectReason.USELESS_PEER)
 
     def send_urgent(self, message_id: int, body: bytes) -> None:
-        """Queue a message of any protocol, by its absolute id and its body, before all ordinary messages. The session
-        ends if the queue is full.
+        """Queue a message of any protocol, by its absolute id and its body, before all ordinary messages. If the
+        queue is full, the session ends, and no error is raised.
         """
         try:
             self._outbox.put_urgent(message_id, body)

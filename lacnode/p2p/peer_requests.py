@@ -22,8 +22,8 @@ MAX_USELESS_ANSWERS, USELESS_WINDOW_SECONDS = 5, 60.0
 
 
 class NoAnswerError(Exception):
-    """A request has no answer: the peer did not answer in time, or the session ended. An answer that does not fit is
-    not this error: nothing checks it here."""
+    """A request has no answer: the peer did not answer in time, or the session ended. Whether the content of an answer
+    fits the request is not checked here: an answer that does not fit is no NoAnswerError."""
 
 
 class PeerLeftError(NoAnswerError):

@@ -148,7 +148,7 @@ def decode_transaction_answer(output: bytes) -> bool:
 
 def encode_registered_call(name: bytes) -> bytes:
     """Encode the question to an ingress contract: which contract is registered as `name` (32 bytes)? Return the call
-    data. `decode_address` reads the answer."""
+    data. `decode_registered_address` reads the answer."""
     return GET_CONTRACT_ADDRESS + name
 
 
@@ -158,9 +158,10 @@ def encode_is_authorized_call(account: bytes) -> bytes:
     return IS_AUTHORIZED + account.rjust(32, b"\0")
 
 
-def decode_address(output: bytes) -> bytes | None:
-    """Decode a contract's answer to `encode_registered_call`: a word of 32 bytes with an address. Return its 20 bytes,
-    None for the zero address. UnexpectedAnswerError for any other bytes."""
+def decode_registered_address(output: bytes) -> bytes | None:
+    """Decode the answer of an ingress contract to `encode_registered_call`, a word of 32 bytes with an address. Return
+    the 20 bytes of the address, None for the zero address: no contract is registered. UnexpectedAnswerError for any
+    other bytes."""
     # An address takes the lower 20 bytes of the word. Any other upper byte means that this is no ingress contract.
     if len(output) != 32 or output[:12] != bytes(12):
         raise UnexpectedAnswerError(f"an address was expected, not 0x{output[:64].hex()} ({len(output)} bytes)")

@@ -9,8 +9,8 @@ from lacnode.permissioning.abi import (
     ADMIN_NAME,
     RULES_NAME,
     UnexpectedAnswerError,
-    decode_address,
     decode_node_answer,
+    decode_registered_address,
     encode_is_authorized_call,
     encode_registered_call,
 )
@@ -59,7 +59,7 @@ class AdminExemption:
             return False
 
     def _registered(self, name: bytes, header: BlockHeader, seconds: float) -> bytes | None:
-        return decode_address(self._ingress.ask(encode_registered_call(name), header, seconds))
+        return decode_registered_address(self._ingress.ask(encode_registered_call(name), header, seconds))
 
     def _answers_of(self, admin: bytes) -> ContractAnswerCache:
         """The answers of the admin contract. Only the contract that is registered now is kept."""

@@ -31,8 +31,10 @@ class ContractReading:
     """The result of a call. `output` are the bytes that the contract returned.
 
     `accounts` are the addresses (20 bytes) that the call read. `code_hashes` are the hashes of their code (32 bytes),
-    without accounts that have no code. `is_lasting` is True if the output depends on the code and the storage of
-    `accounts` alone. The output is then the same until one of these changes.
+    without accounts that have no code. `is_lasting` says that the call did not read the block, a balance or a nonce.
+    The output then stays the same as long as `ContractReader.fingerprint` of `accounts` does. That covers the code and
+    the storage of `accounts`, but also the fork and the gas limit of the block. If `is_lasting` is False, the output is
+    valid for this block only.
     """
 
     output: bytes
@@ -61,7 +63,8 @@ class ContractReader(Protocol):
         """Return a value for comparison. If it is equal at two blocks, a call that read only `accounts`
         (`ContractReading.is_lasting`) gives the same output at both.
 
-        The value covers the code and the storage of `accounts` (20-byte addresses) after the block of `header`, its gas
-        limit and its fork. StateUnavailableError if the state cannot be read.
+        The value covers the code and the storage of `accounts` (20-byte addresses) after the block of `header`, whether
+        they exist and have a balance and a nonce, the gas limit of the block, and its fork. StateUnavailableError if
+        the state cannot be read.
         """
         ...

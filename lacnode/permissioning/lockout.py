@@ -14,8 +14,8 @@ from lacnode.permissioning.abi import (
     ADMIN_NAME,
     RULES_NAME,
     UnexpectedAnswerError,
-    decode_address,
     decode_node_answer,
+    decode_registered_address,
     encode_is_authorized_call,
     encode_registered_call,
 )
@@ -129,7 +129,7 @@ class PermissionContracts:
 
     def _registered(self, name: bytes) -> bytes | None:
         try:
-            return decode_address(self._ask(self._contract.address, encode_registered_call(name)) or b"")
+            return decode_registered_address(self._ask(self._contract.address, encode_registered_call(name)) or b"")
         except UnexpectedAnswerError:
             return None
 

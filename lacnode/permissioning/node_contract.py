@@ -10,9 +10,9 @@ from lacnode.permissioning.abi import (
     RULES_NAME,
     UnexpectedAnswerError,
     UnsupportedNodeError,
-    decode_address,
     decode_connection_answer,
     decode_node_answer,
+    decode_registered_address,
     encode_connection_call,
     encode_node_call,
     encode_registered_call,
@@ -80,7 +80,7 @@ class NodeContract:
         """
         try:
             # The question goes to the rules contract, not to the ingress. Besu's ingress does not have this function.
-            rules = decode_address(self._answers.ask(encode_registered_call(RULES_NAME), header, seconds))
+            rules = decode_registered_address(self._answers.ask(encode_registered_call(RULES_NAME), header, seconds))
             if rules is None:
                 return False
             answers = self._answers_of_rules

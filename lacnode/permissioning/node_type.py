@@ -1,6 +1,11 @@
 """The type of a node by the node contract. lacnode's own rules give it. LACChain's rules list it. Other rules do not."""
 
-from lacnode.permissioning.abi import RULES_NAME, UnexpectedAnswerError, decode_address, encode_registered_call
+from lacnode.permissioning.abi import (
+    RULES_NAME,
+    UnexpectedAnswerError,
+    decode_registered_address,
+    encode_registered_call,
+)
 from lacnode.permissioning.contract_reader import ContractReader, ContractUnreadableError
 from lacnode.permissioning.listed_nodes import read_node_entries
 from lacnode.permissioning.time_limited_reader import TimeLimitedReader
@@ -26,7 +31,7 @@ def read_node_type(reader: ContractReader, ingress: bytes, node_id: bytes, heade
     reader = TimeLimitedReader(reader, ALL_CALLS_SECONDS)
     # lacnode's own rules answer in one call. The list is read entry by entry, and only if that call fails.
     try:
-        rules = decode_address(_read(reader, ingress, encode_registered_call(RULES_NAME), header)) or ingress
+        rules = decode_registered_address(_read(reader, ingress, encode_registered_call(RULES_NAME), header)) or ingress
         # A contract that is not an ingress fails at `getContractAddress`. An ingress without rules is read itself.
         own = _read_or_none(reader, rules, NODE_OF + node_id, header)
         if own is not None and len(own) == 5 * 32:

@@ -19,8 +19,8 @@ from lacnode.permissioning.abi import (
     RULES_NAME,
     UnexpectedAnswerError,
     UnsupportedNodeError,
-    decode_address,
     decode_ip,
+    decode_registered_address,
     encode_enode_words,
     encode_node_call,
     encode_registered_call,
@@ -177,7 +177,7 @@ class _Questions:
         if output is None:
             return self._address
         try:
-            return decode_address(output)
+            return decode_registered_address(output)
         except UnexpectedAnswerError:
             return self._address
 

@@ -91,7 +91,8 @@ class OutgoingQueue:
         self._change()
 
     async def wait_until_empty(self) -> None:
-        """Wait until every message that was added has been sent. Return at once if none waits."""
+        """Wait until every message has been sent, also those that are added while this waits. Return at once if none
+        waits. There is no time limit. The caller must cancel it if the connection ends: `discard` does not end it."""
         while self._entries or self._chunk:
             await self._changed.wait()
 

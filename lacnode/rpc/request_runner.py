@@ -21,7 +21,7 @@ from lacnode.rpc.errors import RpcError
 from lacnode.rpc.fair_limiter import FairLimiter
 from lacnode.rpc.read_calls import ReadCall
 from lacnode.rpc.time_share import TimeShare
-from lacnode.rpc.waiting_memory import WaitingMemory
+from lacnode.rpc.waiting_memory import WaitingRequestMemory
 from lacnode.workers.thread_work import ThreadWork
 
 WORKER_THREADS = 4
@@ -81,7 +81,7 @@ class RequestRunner:
         self._public, self._private = _Threads(WORKER_THREADS, self._share), _Threads(WORKER_THREADS, self._share)
         self._searches = _Threads(SEARCH_THREADS, TimeShare(SEARCH_SHARE, SEARCH_BURST_SECONDS))
         self._long_requests = FairShare(LONG_REQUEST_SHARES)
-        self._waiting = WaitingMemory()
+        self._waiting = WaitingRequestMemory()
 
     def charge_unusual_request(self) -> None:
         """Count the time that the event loop needs for a request that is not plain, which `h11` has read

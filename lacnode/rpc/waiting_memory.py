@@ -20,8 +20,9 @@ VALUE_BYTES = 200
 WIDEST_CHARACTER_BYTES = 4
 
 
-class WaitingMemory:
-    """Counts the memory of the requests that wait for a reader. Use it on the event loop."""
+class WaitingRequestMemory:
+    """Counts the memory of the parsed requests that wait for a reader. Replies do not count. Use it on the event
+    loop."""
 
     def __init__(self) -> None:
         self._held_bytes: dict[str, int] = {}

@@ -38,8 +38,8 @@ class SlicedImport:
         to the head are passed over. Between two slices, consensus may use the thread first. Nothing here waits for a
         peer.
 
-        Raises BlockRefusedError if the import refuses a block, and StorageError if the disk is full or fails. After the
-        budget was cancelled this does not return: it waits to be cancelled.
+        Raises BlockRefusedError if the import refuses a block, and StorageError if the disk is full or fails. After
+        `budget` (of the constructor) was cancelled this does not return: it waits to be cancelled.
         """
         many = len(blocks) - self._skip_imported(blocks, 0) > MIN_SYNC_BLOCKS
         if many:

@@ -51,7 +51,8 @@ class PoolSettings:
 
     @property
     def max_bytes(self) -> int:
-        """The largest memory of all pooled transactions together, in bytes. It grows with `max_size`."""
+        """The largest memory of all pooled transactions together, in bytes: `BYTES_OF_EACH` times `max_size`, but at
+        least `MIN_POOL_BYTES`."""
         return max(MIN_POOL_BYTES, BYTES_OF_EACH * self.max_size)
 
     @property

@@ -128,8 +128,8 @@ class PoolCandidate:
         It was reached after `seconds`. `was_held_up`: the machine did other work for most of that time.
 
         From now on the pool offers all transactions of the sender after all others, for `SENDER_LAST_SECONDS`. It drops
-        this one, and refuses it for `REFUSED_SECONDS`, if it was offered last already (`is_expected_slow`) and was not
-        held up, or after `MAX_TRIES` interruptions. `result` is then DROPPED, otherwise SKIPPED.
+        this one, and refuses it for `REFUSED_SECONDS`, if it was offered last (`is_expected_slow`) and was not held
+        up, or after `MAX_TRIES` interruptions. `result` is then DROPPED, otherwise SKIPPED.
         """
         self.result = SelectionResult.SKIPPED
         self._pool.record_interruption(self, seconds, cause, was_held_up=was_held_up)

@@ -181,7 +181,7 @@ class TransactionPool:
     def record_interruption(self, candidate: PoolCandidate, seconds: float, cause: str, *, was_held_up: bool) -> None:
         """Record that the execution of `candidate` was interrupted after `seconds` for `cause`. `was_held_up`: the
         machine did other work for most of that time. For `SENDER_LAST_SECONDS` all of its sender are offered last. It
-        is dropped and refused for a while if it was offered last already and not held up, or at try `MAX_TRIES`."""
+        is dropped and refused for a while if it `is_expected_slow` and was not held up, or at try `MAX_TRIES`."""
         pooled = candidate.pooled
         hash_ = pooled.transaction.hash
         with self._lock:

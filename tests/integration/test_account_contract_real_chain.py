@@ -12,7 +12,12 @@ from lacnode.chain.chain_store import DatabaseNodeStore
 from lacnode.chainspec.genesis import load_genesis
 from lacnode.evm.engine import CallRequest
 from lacnode.evm.py_evm_engine import PyEvmEngine
-from lacnode.permissioning.abi import RULES_NAME, decode_address, encode_registered_call, encode_transaction_call
+from lacnode.permissioning.abi import (
+    RULES_NAME,
+    decode_registered_address,
+    encode_registered_call,
+    encode_transaction_call,
+)
 from lacnode.permissioning.account_contract import AccountContract
 from lacnode.permissioning.account_permissions import AccountPermissions
 from lacnode.permissioning.node_contract import NodeContract
@@ -53,7 +58,7 @@ class Network:
         return result.output
 
     def rules_contract(self, number: int) -> bytes | None:
-        return decode_address(self.called(ACCOUNT_INGRESS, encode_registered_call(RULES_NAME), number))
+        return decode_registered_address(self.called(ACCOUNT_INGRESS, encode_registered_call(RULES_NAME), number))
 
     def transactions(self) -> list[tuple[Transaction, bytes]]:
         """Every transaction of the chain, with its sender."""

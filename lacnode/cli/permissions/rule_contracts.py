@@ -18,8 +18,8 @@ from lacnode.permissioning.abi import (
     ADMIN_NAME,
     RULES_NAME,
     UnexpectedAnswerError,
-    decode_address,
     decode_ip,
+    decode_registered_address,
     encode_ip,
     encode_registered_call,
 )
@@ -86,7 +86,7 @@ def _read_registered_contract(client: NodeClient, ingress: bytes, name: bytes) -
     """
     output = client.read_contract(ingress, encode_registered_call(name))
     try:
-        found = None if output is None else decode_address(output)
+        found = None if output is None else decode_registered_address(output)
     except UnexpectedAnswerError:
         found = None
     if found is None:

@@ -35,8 +35,8 @@ class MessagesOfOthers:
 
     def allow_sending_again(self) -> None:
         """Forget to which validators the messages were sent. From now on `send_to` sends them once more to each
-        validator that connects. Call it after each part of a long round (`RoundTimers.next_part_timer`). No message is
-        forgotten, and none is sent here."""
+        validator that connects. A validator that stays connected gets none of them again. Call it after each part of a
+        long round (`RoundTimers.next_part_timer`). No message is forgotten, and none is sent here."""
         self._sent_to.clear()
 
     def send_to(self, address: bytes, own_address: bytes, round_changes: Iterable[RoundChange]) -> list[SendMessage]:

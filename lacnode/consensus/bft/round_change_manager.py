@@ -13,7 +13,8 @@ MAX_ROUNDS_PER_AUTHOR = 10
 
 
 class RoundChangeManager:
-    """The round changes of one height: the first one of each author for each round."""
+    """The round changes of one height: the first one of each author for each round. Of one author at most
+    `MAX_ROUNDS_PER_AUTHOR` stay, those for the highest rounds."""
 
     def __init__(self) -> None:
         self._by_target: dict[int, dict[bytes, RoundChange]] = {}

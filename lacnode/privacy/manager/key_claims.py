@@ -22,9 +22,10 @@ CLAIM_RECHECK_SECONDS = 60.0
 MAX_REMEMBERED_CLAIMS = 4096
 
 
-class KeyClaims:
-    """Decides about keys that two managers claim, by proofs that it asks for over `sender`. Safe to use from several
-    threads. A call blocks, so the event loop must not make it."""
+class RivalKeyClaims:
+    """Decides which manager has a key that two managers claim, by proofs that it asks for over `sender`. A key that one
+    manager alone claims is not verified here: the directory uses the first claim without a proof. Safe to use from
+    several threads. A call blocks, so the event loop must not make it."""
 
     def __init__(
         self, keys: KeyRing, peers: PeerDirectory, sender: PeerSender, clock: Callable[[], float] = time.monotonic

@@ -36,7 +36,7 @@ class PeerDirectory:
     `own` are the own public keys (32 bytes). `url` is the URL that other managers are told, None until it is known.
     `others` are the operator's URLs. `known` are keys of an earlier run with their URLs. `on_keys_changed` is called
     with the keys to store (those that their managers have confirmed) and their URLs when these change. A URL in `known`
-    or in party info that `may_call` refuses is not added.
+    or in party info that `may_call` refuses is not added. The operator's URLs are not checked with it.
     """
 
     def __init__(

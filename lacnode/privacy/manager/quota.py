@@ -40,13 +40,13 @@ class QuotaExceededError(Exception):
 class QuotaSettings:
     """The bounds in bytes. 0 means no bound.
 
-    `known_bytes` is for all known keys together (`Quota.is_key_of_called_manager`). `unknown_bytes` is for all other
-    keys together. One key may fill a sixteenth of its bound (`SENDER_SHARE`). `disk_reserve_bytes` is the space that
-    stays free on the disk.
+    `all_known_keys_bytes` is for all known keys together (`Quota.is_key_of_called_manager`). `all_unknown_keys_bytes`
+    is for all other keys together. One key may fill a sixteenth of the bound of its kind (`SENDER_SHARE`).
+    `disk_reserve_bytes` is the space that stays free on the disk.
     """
 
-    known_bytes: int = 65_536 * MEGABYTE
-    unknown_bytes: int = 1_024 * MEGABYTE
+    all_known_keys_bytes: int = 65_536 * MEGABYTE
+    all_unknown_keys_bytes: int = 1_024 * MEGABYTE
     disk_reserve_bytes: int = 1_024 * MEGABYTE
 
 
@@ -102,7 +102,7 @@ class Quota:
         # Unknown keys have a bound of their own. A key costs nothing, so any number of keys can fill it. That must not
         # stop the payloads of known managers.
         known = self._is_key_of_called_manager(sender)
-        limit = self._settings.known_bytes if known else self._settings.unknown_bytes
+        limit = self._settings.all_known_keys_bytes if known else self._settings.all_unknown_keys_bytes
         used = self.usage.known_bytes if known else self.usage.unknown_bytes
         kind = "known keys" if known else "unknown keys"
         self.check_disk(size)
@@ -184,8 +184,8 @@ class Quota:
         there are none. OSError if the disk cannot be read."""
         settings, usage = self._settings, self.usage
         found = [
-            _store_alarm("payloads of known keys", usage.known_bytes, settings.known_bytes),
-            _store_alarm("payloads of unknown keys", usage.unknown_bytes, settings.unknown_bytes),
+            _store_alarm("payloads of known keys", usage.known_bytes, settings.all_known_keys_bytes),
+            _store_alarm("payloads of unknown keys", usage.unknown_bytes, settings.all_unknown_keys_bytes),
         ]
         if self._directory is not None and settings.disk_reserve_bytes:
             found.append(self._disk_alarm(shutil.disk_usage(self._directory).free))

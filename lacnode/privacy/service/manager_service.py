@@ -19,7 +19,7 @@ from lacnode.http.tls_stream import TlsStream
 from lacnode.privacy.keys import KeyRing
 from lacnode.privacy.manager.address_policy import AddressPolicy, Network
 from lacnode.privacy.manager.full_recovery import MAX_FULL_RECOVERIES_AT_ONCE, FullRecovery
-from lacnode.privacy.manager.key_claims import KeyClaims
+from lacnode.privacy.manager.key_claims import RivalKeyClaims
 from lacnode.privacy.manager.key_proof_exchange import ProofResponder
 from lacnode.privacy.manager.key_proofs import KeyProofs
 from lacnode.privacy.manager.local_transaction_manager import LocalTransactionManager
@@ -133,7 +133,7 @@ class ManagerService:
         self._missing = MissingPayloads()
         self._tessera = self._open_tessera(keys)
         # Claims, proofs and recovery use the same sender. Its limit of open calls bounds them together.
-        self._claims = KeyClaims(keys, self._peers, self._sender)
+        self._claims = RivalKeyClaims(keys, self._peers, self._sender)
         self.manager = LocalTransactionManager(
             keys,
             store,

@@ -46,13 +46,14 @@ class GroupMembership:
         self._silent = SilentContracts()
 
     def members_at(self, group_id: bytes, number: int, deadline_seconds: float) -> frozenset[bytes] | None:
-        """Return the public keys of the members of the group `group_id` (32 bytes) as of block `number`. Empty if the
-        manager does not have the group (any more) and a payload of it names it by its id. Empty also for a flexible
-        group that does not exist yet, or if the call of its contract fails.
+        """Return the public keys of the members of the group `group_id` (32 bytes) as of block `number`. If the manager
+        does not have the group (any more), the payloads of the first `PAYLOADS_READ` markers of the group are read. One
+        whose sender and recipients give the group's id names the members. Empty if none does, and one names the group
+        by its id. Empty also for a flexible group that does not exist yet, or if the call of its contract fails.
 
-        None if neither the manager nor one of the first `PAYLOADS_READ` payloads names the members, if the state of
-        that block is not kept, or if a flexible group's contract does not answer until `deadline_seconds` on the
-        monotonic clock, or did not answer lately. EnclaveUnreachableError if the manager does not answer.
+        None if these payloads name neither the members nor the group, if the state of that block is not kept, or if the
+        contract of a flexible group does not answer by `deadline_seconds` on the monotonic clock, or did not answer
+        lately. EnclaveUnreachableError if the manager does not answer.
         """
         try:
             return self._named_members_at(group_id, number, deadline_seconds)

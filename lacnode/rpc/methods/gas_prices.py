@@ -33,8 +33,9 @@ def eth_gasPrice(services: RpcServices, params: Params) -> object:
 
 
 def eth_maxPriorityFeePerGas(services: RpcServices, params: Params) -> object:
-    """Return a percentile of the maximum priority fees in the last blocks, but at least the lowest fee of a transaction
-    without priority in this node's blocks (`miner_getMinPriorityFee`). In wei per gas, as a 0x quantity."""
+    """Return the percentile `gas_price_percentile` of the settings of the maximum priority fees in the last
+    `gas_price_blocks` blocks, but at least the lowest fee of a transaction without priority in this node's blocks
+    (`miner_getMinPriorityFee`), also if no block has such a fee. In wei per gas, as a 0x quantity."""
     found = price_at_percentile(_recent(services).tips, services.settings.gas_price_percentile)
     return results.quantity(max(services.pool.settings.min_priority_fee, found or 0))
 

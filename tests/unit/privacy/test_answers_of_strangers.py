@@ -122,7 +122,7 @@ class TestWhatWasNotAskedFor:
     def test_counts_as_pushed_unless_the_store_was_lost(self, lost: bool, kept: bool) -> None:
         there = StrangersManager()
         manager, store = manager_that_asks(there)
-        store.set_quota(Quota(QuotaSettings(unknown_bytes=1_000, disk_reserve_bytes=0)))
+        store.set_quota(Quota(QuotaSettings(all_unknown_keys_bytes=1_000, disk_reserve_bytes=0)))
         asked = encrypt_payload(b"text", STRANGER, [OWN.public], bytes(32)).with_boxes_at([0])
         there.payloads = [asked]
         PayloadRecovery(manager, there, was_lost=lost).recover_payloads([asked.key])

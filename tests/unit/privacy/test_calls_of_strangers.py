@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from lacnode.privacy.keys import KeyPair, KeyRing
-from lacnode.privacy.manager.key_claims import KeyClaims
+from lacnode.privacy.manager.key_claims import RivalKeyClaims
 from lacnode.privacy.manager.local_transaction_manager import LocalTransactionManager
 from lacnode.privacy.manager.orion_party_info import PartyInfo
 from lacnode.privacy.manager.payload_recovery import PayloadRecovery
@@ -39,7 +39,7 @@ def test_a_missing_payload_makes_few_calls_of_urls_where_no_manager_answered() -
 def test_rival_claims_make_few_calls_of_urls_where_no_manager_answered() -> None:
     peers = PeerDirectory([A.public], "http://a.example", known={B.public: "http://b.example"})
     sender = Counted()
-    claims = KeyClaims(KeyRing([A]), peers, sender, lambda: 0.0)
+    claims = RivalKeyClaims(KeyRing([A]), peers, sender, lambda: 0.0)
     for number in range(256):
         place = f"http://198.51.100.{number}:8080"
         peers.add_party_info(PartyInfo(place, (place,), {B.public: place}), f"203.0.113.{number % 6}")

@@ -15,7 +15,7 @@ from lacnode.privacy.manager.encrypted_payload import (
     encrypt_payload,
 )
 from lacnode.privacy.manager.group_record import GroupRecord, encode_orion_group
-from lacnode.privacy.manager.key_claims import CLAIM_RECHECK_SECONDS, KeyClaims
+from lacnode.privacy.manager.key_claims import CLAIM_RECHECK_SECONDS, RivalKeyClaims
 from lacnode.privacy.manager.key_proof_exchange import PROVE_PATH, ProofResponder, proves_key
 from lacnode.privacy.manager.key_proofs import PROVEN_SECONDS, KeyProofs, KeyProofStatus
 from lacnode.privacy.manager.local_transaction_manager import LocalTransactionManager
@@ -43,7 +43,7 @@ class Scene:
         self.network.add(HOME, [B])
         self.network.add(ELSEWHERE, [EVIL])
         self.peers = PeerDirectory([A.public], "http://a", known={B.public: known}, on_keys_changed=self.kept.update)
-        self.claims = KeyClaims(KeyRing([A]), self.peers, self.network, lambda: self.now)
+        self.claims = RivalKeyClaims(KeyRing([A]), self.peers, self.network, lambda: self.now)
 
     def hear(self, url: str, key: bytes = B.public) -> str | None:
         """A hears from `url` that `key` is there; where A then believes it to be."""

@@ -18,7 +18,9 @@ PUSHES, BOUND_BYTES = 40, 2_000_000
 
 def test_what_strangers_push_beyond_the_bound_leaves_nothing_in_the_store(tmp_path: Path) -> None:
     store = PayloadStore(f"sqlite:///{tmp_path / 'store'}")
-    store.set_quota(Quota(QuotaSettings(known_bytes=BOUND_BYTES, unknown_bytes=BOUND_BYTES, disk_reserve_bytes=0)))
+    store.set_quota(
+        Quota(QuotaSettings(all_known_keys_bytes=BOUND_BYTES, all_unknown_keys_bytes=BOUND_BYTES, disk_reserve_bytes=0))
+    )
     manager = lonely_manager(A, store)
     kept = refused = 0
     for number in range(PUSHES):

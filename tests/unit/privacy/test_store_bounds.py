@@ -41,7 +41,7 @@ class TestFiles:
 
 
 A, B, STRANGER, OTHER = (KeyPair.from_private_bytes(bytes([number]) * 32) for number in (41, 42, 43, 44))
-SMALL = QuotaSettings(known_bytes=320_000, unknown_bytes=160_000, disk_reserve_bytes=0)
+SMALL = QuotaSettings(all_known_keys_bytes=320_000, all_unknown_keys_bytes=160_000, disk_reserve_bytes=0)
 
 
 def payload(sender: KeyPair, size: int = 1_000, to: KeyPair = A) -> EncryptedPayload:
