@@ -55,6 +55,12 @@ ENODE_LISTED_V1, ENODE_LISTED_V2 = bytes.fromhex("296453cd"), bytes.fromhex("88c
 ACCOUNT_LISTED = (bytes.fromhex("0f68f0b3"), bytes.fromhex("b5a68b92"))
 TARGET_LISTED = bytes.fromhex("9b1877ad")
 
+WORDS_ENTRY = 4 * 32
+"""The least size of an entry of interface 1: two words of the id, the address, the port."""
+
+MAX_HOST_CHARACTERS = 253
+"""The longest host of an entry of interface 2, which is the longest name in DNS. A longer one is no host."""
+
 LACCHAIN_GAS, LACCHAIN_GAS_PER_BYTE = 300_000, 105
 LACCHAIN_RELAY = (bytes.fromhex("1416862c"), bytes.fromhex("3ef54cef"))
 """`relayMetaTx` and `deployMetaTx`. LACChain's rules check their arguments."""
@@ -234,14 +240,14 @@ class _Questions:
         """Return the `host:port` that the list has for the node `id_` (64 bytes). None if the list does not have it."""
         # The entry has the form of interface 1 (words) or of interface 2 (ABI strings). Which one is not known here.
         for entry in read_node_entries(self._asker(rules, header)):
-            if entry[:64] == id_:
+            if entry[:64] == id_ and len(entry) >= WORDS_ENTRY:
                 return _host_and_port(entry[64:128])
             # An entry of another form is skipped. A list may mix old and new entries after a migration.
             try:
                 listed, host, port = decode(["string", "string", "uint16"], entry)
             except (DecodingError, OverflowError, ValueError):
                 continue
-            if listed.lower() == id_.hex():
+            if listed.lower() == id_.hex() and len(host) <= MAX_HOST_CHARACTERS and host.isprintable():
                 return f"{host}:{port}"
         return None
 
@@ -303,5 +309,5 @@ def _explained(refusal: Decision, rules: bytes, reasons: list[str]) -> Decision:
 
 
 def _host_and_port(words: bytes) -> str:
-    """Return the `host:port` of two words of interface 1: the address and the port."""
+    """Return the `host:port` of two whole words of interface 1: the address and the port."""
     return f"{url_host(decode_ip(words[:16]))}:{int.from_bytes(words[32:64])}"

@@ -108,6 +108,24 @@ def test_strangers_are_told_that_they_are_not_listed() -> None:
         assert node("boot").id.hex()[:16] not in told.reason
 
 
+@pytest.mark.parametrize("size", [64, 65, 79, 80, 127])
+def test_an_entry_that_ends_within_its_address_is_no_place(size: int) -> None:
+    """Any rules contract may answer so. An error here would end the node."""
+    rules = Standard(1, [node("writer")], [])
+    rules._entry = lambda enode: encode_enode_words(enode)[:size]  # type: ignore[method-assign]
+    told = RefusalExplainer(rules, INGRESS).explain_connection(
+        REFUSAL, node("boot"), node("writer", "10.9.9.9"), HEADER
+    )
+    assert told.reason.endswith("…@10.9.9.9:30303 is not in the contract's list with this address and port")
+
+
+@pytest.mark.parametrize("host", ["a" * 254, "10.0.0.7\n2026-01-01 an invented log line"])
+def test_a_listed_text_that_is_no_host_is_not_told(host: str) -> None:
+    explainer = RefusalExplainer(Standard(2, [node("writer", host)], []), INGRESS)
+    told = explainer.explain_connection(REFUSAL, node("boot"), node("writer"), HEADER)
+    assert told.reason.endswith("…@10.0.0.1:30303 is not in the contract's list with this address and port")
+
+
 def test_an_account_that_is_not_listed_is_named() -> None:
     member, outsider = b"\x11" * 20, b"\x22" * 20
     for version in (1, 2):
