@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from lacnode.chainspec.spec import ChainSpec
@@ -36,9 +37,11 @@ class NodeResources:
 
     def close(self) -> None:
         """Close the consensus log, the database, and the manager that runs in this process. Call after the node has
-        ended. OSError if the last size of the log cannot be written: nothing is closed then.
+        ended. OSError if the last size of the log cannot be written, or one of them cannot be closed. The others are
+        closed all the same.
         """
-        self.records.close()
-        self.database.close()
-        if self.manager is not None and self.manager.hosted is not None:
-            self.manager.hosted.close()
+        with ExitStack() as closing:
+            if self.manager is not None and self.manager.hosted is not None:
+                closing.callback(self.manager.hosted.close)
+            closing.callback(self.database.close)
+            closing.callback(self.records.close)

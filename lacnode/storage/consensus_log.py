@@ -11,6 +11,7 @@ This file must not know what a record means.
 
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 from lacnode.storage.disk import REAL_DISK, Disk
@@ -81,13 +82,14 @@ class ConsensusLog:
 
         Raises ValueError for another length. Raises StorageFullError or StorageError if the record cannot be written:
         it is not in the log then. If the flush fails with one of these errors, the content of the disk is unknown:
-        every later append fails with StorageError until the log is opened again. So does an append after `close`.
+        every later append fails with StorageError until the log is opened again. So does an append after `close`, and
+        after a `rewrite` whose last flush failed.
         """
         frame = _frame(record)
         self._check_usable()
         try:
             # The size before this frame is written with it. If the file is cut later, the next start notices.
-            self._write_size()
+            self._write_size(self._descriptor)
             self._write_all(self._descriptor, frame)
         except OSError as error:
             # Without this, the next frame would follow half a frame, and the log would be damaged in the middle.
@@ -132,23 +134,25 @@ class ConsensusLog:
         """Replace the whole log by `records` (1 byte to 64 MiB each), the oldest first. After a crash or an error the
         old log or the new one is there, and never a part.
 
-        Raises StorageFullError or StorageError, also after `close` and after a failed flush. Raises ValueError for a
-        record of another length, and the old log stays.
+        Raises StorageFullError or StorageError, also after `close` and after a failed flush. If it is not known whether
+        the new log survives a power cut, every later append fails until the log is opened again. Raises ValueError for
+        a record of another length, and the old log stays.
         """
         self._check_usable()
         self._replace(self._header.successor(self._owner or self._header.owner), records)
 
     def close(self) -> None:
         """Close the file and release the lock. Closing twice is harmless. Raises OSError if the last size cannot be
-        written. The file and the lock stay open then."""
-        if self._descriptor >= 0:
-            # The last size is written here, so that a log cut after an orderly stop is noticed, too.
-            if self._failed is None:
-                self._write_size()
-            self._disk.close(self._descriptor)
-            self._descriptor = -1
-            self._failed = "it is closed"
-        self._lock.release()
+        written, or the file cannot be closed. The lock is released all the same, and nothing can be appended."""
+        descriptor, failed = self._descriptor, self._failed
+        self._descriptor, self._failed = -1, "it is closed"
+        with ExitStack() as closing:
+            closing.callback(self._lock.release)
+            if descriptor >= 0:
+                closing.callback(self._disk.close, descriptor)
+                # The last size is written here, so that a log cut after an orderly stop is noticed, too.
+                if failed is None:
+                    self._write_size(descriptor)
 
     # -- opening -----------------------------------------------------------------------------------------------------
 
@@ -223,25 +227,31 @@ class ConsensusLog:
                 # The descriptor of the old file stays in use, so the log is as it was.
                 self._disk.remove(temporary)
                 raise
-            self._disk.close(self._descriptor)
-            self._descriptor, self._header = descriptor, header
+            replaced, self._descriptor, self._header = self._descriptor, descriptor, header
             self._set_position(size, zlib.crc32(frames))
             # The rename itself is in the directory. Without this flush a power cut could bring the old log back.
-            self._flush_directory()
+            try:
+                self._flush_directory()
+            except OSError as error:
+                # Records that are appended now would be lost with the new log.
+                self._failed = f"flushing failed before: {error.strerror}"
+                raise
+            finally:
+                self._disk.close(replaced)
         except OSError as error:
             raise storage_error(self._path, "rewriting", error) from None
 
     def _set_position(self, size: int, checksum: int) -> None:
         self._position = LogPosition(self._header.identities, size, checksum)
 
-    def _write_size(self) -> None:
+    def _write_size(self, descriptor: int) -> None:
         """Write the size that is on the disk, into the older one of the two places.
 
         In turns: a crash during this write can destroy one place, and the other place is still valid.
         """
         self._turn = 1 - self._turn
         size = self._header.encode_size(self._position.size)
-        self._disk.write_at(self._descriptor, SIZE_PLACES[self._turn], size)
+        self._disk.write_at(descriptor, SIZE_PLACES[self._turn], size)
 
     def _check_usable(self) -> None:
         # Writing on after a fault could hide it: the next start would see a whole log with a gap.

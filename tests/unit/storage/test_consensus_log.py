@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lacnode.storage.consensus_log import ConsensusLog, MemoryConsensusLog
+from lacnode.storage.disk import RealDisk
 from lacnode.storage.log_header import HEADER_BYTES, SIZE_PLACES, LogPosition
 from lacnode.storage.storage_errors import StorageCorruptError, StorageError, StorageLockedError
 
@@ -62,6 +63,36 @@ def path(tmp_path: Path) -> Path:
         log.append(record)
     log.close()
     return path
+
+
+class FaultyDisk(RealDisk):
+    """The real disk, whose call `fails_at` fails after it has been done."""
+
+    def __init__(self) -> None:
+        self.fails_at = ""
+        self.open_files: set[int] = set()
+
+    def open(self, path: Path, *, empty: bool = False) -> int:
+        descriptor = super().open(path, empty=empty)
+        self.open_files.add(descriptor)
+        return descriptor
+
+    def flush_directory(self, path: Path) -> None:
+        super().flush_directory(path)
+        self._fail_at("flush_directory")
+
+    def write_at(self, descriptor: int, offset: int, data: bytes) -> None:
+        super().write_at(descriptor, offset, data)
+        self._fail_at("write_at")
+
+    def close(self, descriptor: int) -> None:
+        super().close(descriptor)
+        self.open_files.remove(descriptor)
+        self._fail_at("close")
+
+    def _fail_at(self, call: str) -> None:
+        if call == self.fails_at:
+            raise OSError(5, "Input/output error")
 
 
 class TestFile:
@@ -140,6 +171,43 @@ class TestFile:
         with pytest.raises(StorageError, match="flushing failed before"):
             log.append(b"after")
         log.close()
+
+    def test_a_rewrite_that_a_power_cut_may_undo_ends_appending(self, path: Path) -> None:
+        """What is appended then would be lost together with the new log, after it was signed."""
+        disk = FaultyDisk()
+        log = ConsensusLog(path, disk=disk)
+        disk.fails_at = "flush_directory"
+        with pytest.raises(StorageError, match="Input/output"):
+            log.rewrite([b"kept"])
+        disk.fails_at = ""
+        for write in (lambda: log.append(b"after"), lambda: log.rewrite([b"after"])):
+            with pytest.raises(StorageError, match="flushing failed before"):
+                write()
+        log.close()
+        assert reopened(path) == [b"kept"]
+
+    def test_a_rewrite_that_cannot_close_the_old_file_goes_on_with_the_new_one(self, path: Path) -> None:
+        disk = FaultyDisk()
+        log = ConsensusLog(path, disk=disk)
+        disk.fails_at = "close"
+        with pytest.raises(StorageError, match="Input/output"):
+            log.rewrite([b"kept"])
+        disk.fails_at = ""
+        log.append(b"after")
+        log.close()
+        assert reopened(path) == [b"kept", b"after"]
+
+    @pytest.mark.parametrize("call", ["write_at", "close"])
+    def test_a_log_that_cannot_be_closed_in_order_is_not_held(self, path: Path, call: str) -> None:
+        disk = FaultyDisk()
+        log = ConsensusLog(path, disk=disk)
+        disk.fails_at = call
+        with pytest.raises(OSError, match="Input/output"):
+            log.close()
+        assert disk.open_files == set()
+        with pytest.raises(StorageError, match="closed"):
+            log.append(b"late")
+        assert reopened(path) == [b"first record", b"second", b"third and last"]
 
     def test_a_killed_writer_loses_no_acknowledged_record(self, tmp_path: Path) -> None:
         path = tmp_path / "log"
