@@ -37,7 +37,7 @@ from lacnode.consensus.bft.stored_proofs import (
     encode_stored_prepared,
 )
 from lacnode.primitives import rlp
-from lacnode.primitives.rlp import RlpFields
+from lacnode.primitives.rlp import RlpError, RlpFields
 
 _OTHER_VOTE = {MessageKind.PREPARE: MessageKind.COMMIT, MessageKind.COMMIT: MessageKind.PREPARE}
 
@@ -280,23 +280,28 @@ class Journal:
         kind = fields.bytes("kind")
         if kind == _SIGNED:
             kind_signed, round_id = fields.scalar("kind", 1), RoundId.from_fixed_size_fields(fields)
+            content = fields.bytes("content")
             if round_id.sequence > self._finished:
                 # A record of a finished height is not needed: nothing is signed there.
-                self._remember(kind_signed, round_id, fields.bytes("content"))
+                self._remember(kind_signed, round_id, content)
         elif kind == _PREPARED:
             prepared = decode_stored_prepared(self._protocols, fields.bytes("prepared"))
             if prepared.height > self._finished:
                 self._remember_prepared(prepared)
         elif kind == _DRAFT:
-            round_id = RoundId.from_fixed_size_fields(fields)
+            round_id, draft = RoundId.from_fixed_size_fields(fields), fields.bytes("draft")
             if round_id.sequence > self._finished:
-                self._replay_draft(round_id, fields.bytes("draft"))
+                self._replay_draft(round_id, draft)
         elif kind == _LOST:
             self._loss = fields.bytes("reason").decode("utf-8", "replace")
         elif kind == _FLOOR:
             self.resolve_loss(fields.scalar("number", 8))
-        else:
+        elif kind == _FINISHED:
             self.forget_final_blocks(fields.scalar("number", 8))
+        else:
+            # A later version may write other records. What they forbid is not known here, so nothing may be signed.
+            raise RlpError(f"record: a kind from 0 to 5 was expected, found 0x{kind[:8].hex()}")
+        fields.check_no_fields_left()
 
     def _replay_draft(self, round_id: RoundId, data: bytes) -> None:
         try:

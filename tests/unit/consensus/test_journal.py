@@ -14,6 +14,7 @@ from lacnode.consensus.bft.payloads import (
 )
 from lacnode.consensus.bft.prepared_block import PreparedBlock
 from lacnode.consensus.bft.proposal_draft import ProposalDraft
+from lacnode.primitives import rlp
 from lacnode.primitives.rlp import RlpError
 from tests.support.ibft2_blocks import IBFT2_ONLY, with_round
 from tests.unit.consensus.test_network import (
@@ -198,6 +199,27 @@ def test_the_round_to_go_on_in_counts_what_was_prepared() -> None:
 def test_bytes_that_are_no_record_are_an_error(record: bytes) -> None:
     with pytest.raises(RlpError):
         Journal.restore([record], IBFT2_ONLY)
+
+
+@pytest.mark.parametrize("kind", [b"\x06", b"\x7f", b"\x02\x00"])
+def test_a_record_of_an_unknown_kind_is_an_error(kind: bytes) -> None:
+    """As a finished height it would forget what was signed."""
+    keeper = Keeper()
+    keeper.sign(PreparePayload(at(0), ONE))
+    with pytest.raises(RlpError, match="a kind from 0 to 5 was expected"):
+        Journal.restore([*keeper.records, rlp.encode([kind, b"\x09"])], IBFT2_ONLY)
+
+
+def test_a_record_with_more_fields_than_expected_is_an_error() -> None:
+    keeper = Keeper()
+    keeper.sign(PreparePayload(at(0), ONE))
+    keeper.record(prepared(1))
+    records = [*keeper.records, encode_loss_record("cut"), *Journal(IBFT2_ONLY).forget_final_blocks(9)]
+    records += [Journal(IBFT2_ONLY).resolve_loss(9)]
+    for record in records:
+        longer = rlp.encode([*rlp.decode_list(record, "record"), b"more"])
+        with pytest.raises(RlpError, match="1 items more than expected"):
+            Journal.restore([longer], IBFT2_ONLY)
 
 
 def test_after_a_loss_nothing_is_signed_until_it_is_settled_and_then_nothing_up_to_the_floor() -> None:
