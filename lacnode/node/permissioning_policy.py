@@ -13,7 +13,7 @@ import structlog
 import trio
 
 from lacnode.node.permissioning_rules import CONTRACT_TIMEOUT_SECONDS, PermissioningRules
-from lacnode.p2p.connection_policies import THIS_NODE, Connection
+from lacnode.p2p.connection_policies import LOOKUP_PENDING_RULE, THIS_NODE, Connection
 from lacnode.permissioning.decision import Decision
 from lacnode.permissioning.node_permissions import PermissioningContext
 
@@ -23,7 +23,7 @@ EXPLANATION_INTERVAL_BLOCKS = 15
 """Blocks during which a refusal is not explained again: an explanation asks much more than the decision."""
 
 MAX_KNOWN_CONNECTIONS, MAX_UNKNOWN_CONNECTIONS = 2048, 256
-LOOKUP_PENDING = Decision(False, "lookup-pending", THIS_NODE, None, "its permission is being looked up")
+LOOKUP_PENDING = Decision(False, LOOKUP_PENDING_RULE, THIS_NODE, None, "its permission is being looked up")
 
 
 class PermissioningPolicy:

@@ -13,6 +13,9 @@ from lacnode.p2p.wire.enode import Enode
 from lacnode.permissioning.decision import Decision
 
 ALLOW_ALL_RULE, DENY_LIST_RULE = "allow-all", "deny-list"
+LOOKUP_PENDING_RULE = "lookup-pending"
+"""The rule of a refusal that holds until the policy has looked up its answer."""
+
 THIS_NODE = "this node"
 ALLOWED = Decision(True, ALLOW_ALL_RULE, THIS_NODE, None, "every node may connect")
 
@@ -50,6 +53,12 @@ class ConnectionPolicy(Protocol):
 
     async def prepare_decision(self, connection: Connection) -> None:
         """Return once `decide` can answer about `connection` at once. The answer itself is that of `decide`."""
+
+
+def find_refusal(policy: ConnectionPolicy, connection: Connection) -> Decision | None:
+    """Return the refusal of `policy`. None if it allows `connection`, or has to look up its answer first."""
+    decision = policy.decide(connection)
+    return None if decision.allowed or decision.rule == LOOKUP_PENDING_RULE else decision
 
 
 class AllowAllPolicy:

@@ -18,7 +18,7 @@ import trio
 from lacnode.crypto.node_identity import NodeIdentity
 from lacnode.p2p.bootnode_addresses import resolve_bootnodes
 from lacnode.p2p.chain_reader import ChainReader, LocalStatus, PoolReader
-from lacnode.p2p.connection_policies import AllowAllPolicy, Connection, ConnectionPolicy
+from lacnode.p2p.connection_policies import AllowAllPolicy, Connection, ConnectionPolicy, find_refusal
 from lacnode.p2p.dial_schedule import DialSchedule
 from lacnode.p2p.discovery_service import DiscoveryService
 from lacnode.p2p.eth_server import EthServer
@@ -37,6 +37,7 @@ from lacnode.p2p.wire.discv4 import Endpoint
 from lacnode.p2p.wire.enode import Enode
 from lacnode.p2p.wire.p2p_messages import P2P_VERSION, DisconnectReason, Hello
 from lacnode.p2p.wire.refused_dialers import RefusedDialers
+from lacnode.permissioning.decision import Decision
 
 __all__ = ["P2pNetwork", "P2pNetworkConfig", "P2pPortUnavailableError"]
 
@@ -178,15 +179,15 @@ class P2pNetwork:
         return removed
 
     def recheck_connections(self) -> None:
-        """Ask the policy again about every session, because its answers may have changed. Sessions that it refuses now
-        are ended. Discovery searches again soon, and nodes that dialled this node and were refused are dialled if they
-        are permitted now."""
+        """Ask the policy again about sessions and nodes of discovery, because its answers may have changed. Those that it
+        refuses now are ended or forgotten, unless it has to look up its answer first. Discovery searches again soon,
+        and nodes that dialled this node and were refused are dialled if they are permitted now."""
         if self._machine is not None:
-            self._machine.search_again_soon(time.time())
+            self._machine.search_again_soon(time.time(), lambda enode: self._refusal(enode, False) is not None)
         for peer in self.peers:
-            decision = self.policy.decide(self.connection_for_policy(peer.enode, peer.description.inbound))
-            if not decision.allowed:
-                log.info("peer no longer permitted", peer=peer.enode_text, reason=str(decision))
+            refusal = self._refusal(peer.enode, peer.description.inbound)
+            if refusal is not None:
+                log.info("peer no longer permitted", peer=peer.enode_text, reason=str(refusal))
                 peer.end_session(DisconnectReason.REQUESTED)
         # A node that was refused may wait half a minute before it dials again. This node dials it at once instead.
         for enode in self._refused_dialers.pop_permitted(self._may_dial):
@@ -299,6 +300,9 @@ class P2pNetwork:
         if not kept and self.peer_set.denial_reason(enode.id) is not None:
             return False
         return self._may_dial(enode)
+
+    def _refusal(self, remote: Enode, is_inbound: bool) -> Decision | None:
+        return find_refusal(self.policy, self.connection_for_policy(remote, is_inbound))
 
     def _may_dial(self, enode: Enode) -> bool:
         return self.policy.decide(self.connection_for_policy(enode, is_inbound=False)).allowed

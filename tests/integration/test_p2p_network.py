@@ -3,6 +3,7 @@
 import random
 import socket
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ import trio
 
 from lacnode.crypto.node_key import NodeKey
 from lacnode.devnet.devnet_ports import claim_port_offset, node_ports
+from lacnode.node.permissioning_policy import LOOKUP_PENDING
 from lacnode.p2p.connection_policies import Connection, DenyListPolicy
 from lacnode.p2p.name_resolution import resolve_enode
 from lacnode.p2p.p2p_network import P2pPortUnavailableError
@@ -244,6 +246,49 @@ class TestPermission:
             one.network.recheck_connections()
             await one.recorder.wait("joined", 2)
             await other.recorder.wait("joined", 2)
+
+    async def test_a_session_lasts_while_its_permission_is_looked_up_again(self) -> None:
+        """A policy keeps a number of decisions. Strangers may make it forget the one about this session."""
+        async with world() as w:
+            policy = Forgetful()
+            one, other = await w.node(policy=policy), await w.node()
+            await connected(one, other)
+            policy.is_known = False
+            one.network.recheck_connections()
+            policy.is_known = True
+            assert [peer.id for peer in one.network.peers] == [other.id]
+
+    async def test_discovery_names_no_node_that_is_permitted_no_more(self) -> None:
+        async with world() as w:
+            wall = DenyListPolicy("not on the list")
+            boot = await w.node(discovery=True, policy=wall)
+            dropped = await w.node(discovery=True, bootnodes=(boot.enode,))
+            await boot.peers_are(dropped)
+            machine = boot.network._machine
+            assert machine is not None
+            await until(lambda: bool(machine.bonded_nodes()))
+            wall.denied = frozenset({dropped.id})
+            boot.network.recheck_connections()
+            assert machine.bonded_nodes() == []
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    with trio.fail_after(DEADLINE):
+        while True:
+            if condition():
+                return
+            await trio.sleep(0.01)
+
+
+class Forgetful(DenyListPolicy):
+    """Permits every node, once it has looked up its decision."""
+
+    def __init__(self) -> None:
+        super().__init__("not on the list")
+        self.is_known = True
+
+    def decide(self, connection: Connection) -> Decision:
+        return super().decide(connection) if self.is_known else LOOKUP_PENDING
 
 
 def has_ipv6() -> bool:

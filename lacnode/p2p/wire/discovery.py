@@ -147,19 +147,19 @@ class Discovery:
         """Return the nodes of the table, in no order. Each has proven its endpoint once. The proof may have expired."""
         return list(self._table)
 
-    def forget(self, node_id: bytes) -> None:
-        """Drop the node with this id (64 bytes) from the table and forget its endpoint proof, for example because it is
-        no longer permitted. Nothing for an unknown node."""
-        self._table.remove(node_id)
-        self._bonds.forget(node_id)
+    def search_again_soon(self, now: float, is_refused: Callable[[Enode], bool]) -> None:
+        """Forget the nodes that `is_refused` names, with their proofs, and search again within half a second after `now`
+        (Unix seconds), because the rules about permitted nodes have changed.
 
-    def search_again_soon(self, now: float) -> None:
-        """Search again within half a second after `now` (Unix seconds), because the rules about permitted nodes have
-        changed.
-
-        Nodes that pinged while they were not permitted, and are permitted now, are asked for a proof first. They may
-        hold a proof of this node already and not ping again. Without a proof this node answers no FindNode.
+        Nodes that were forgotten or not answered, and are permitted now, are asked for a proof first. They may hold a
+        proof of this node already and not ping again. Without a proof this node answers no FindNode.
         """
+        # The attempts first: the address in the table is proven, and must be the one that is remembered.
+        for enode in filter(is_refused, [*self._bonds.attempted_nodes(), *self._table]):
+            self._table.remove(enode.id)
+            self._bonds.forget(enode.id)
+            self._lookup.remove(enode.id)
+            self._refused_dialers.add(enode)
         self._next_check = min(self._next_check, now + REFRESH_SOON_SECONDS)
         self._bonds.ping_again_by(now + REFRESH_SOON_SECONDS)
         for enode in self._refused_dialers.pop_permitted(self._permits):

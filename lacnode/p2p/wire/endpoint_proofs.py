@@ -85,6 +85,10 @@ class EndpointProofs:
         """Return the attempt under way for the node with this id (64 bytes), None if there is none."""
         return self._attempts.get(node_id)
 
+    def attempted_nodes(self) -> list[Enode]:
+        """Return the nodes of all attempts under way."""
+        return [attempt.enode for attempt in self._attempts.values()]
+
     def begin_attempt(self, enode: Enode, limit: int) -> None:
         """Begin an attempt with `enode`, unless there is one, or `limit` attempts are under way. Its first Ping is due
         at once."""

@@ -36,6 +36,11 @@ class Lookup:
         if enode.id in self._candidates:
             self._ready_at[enode.id] = min(ready_at, self._ready_at.get(enode.id, ready_at))
 
+    def remove(self, node_id: bytes) -> None:
+        """Take the node with this id (64 bytes) off the nodes to ask. Its Neighbors are not accepted any more."""
+        self._candidates.pop(node_id, None)
+        self._open.pop(node_id, None)
+
     def pop_next(self, now: float) -> list[Enode]:
         """Return the nodes to ask at `now` (Unix seconds), nearest first. They count as asked from then on, and are not
         returned again. Empty if no node is ready, if `CONCURRENT_QUERIES` nodes have not answered yet, or if

@@ -9,7 +9,14 @@ import pytest
 
 from lacnode.chainspec.forks import ForkId
 from lacnode.crypto.node_key import NodeKey
-from lacnode.p2p.wire.discovery import Action, Discovery, NodeFound, SendDatagram
+from lacnode.p2p.wire.discovery import (
+    REFRESH_CHECK_SECONDS,
+    REVALIDATION_AGE_SECONDS,
+    Action,
+    Discovery,
+    NodeFound,
+    SendDatagram,
+)
 from lacnode.p2p.wire.discv4 import (
     Endpoint,
     EnrRequest,
@@ -260,9 +267,49 @@ class TestEndpointProof:
         assert late.enode.id not in ids(boot.found + early.found)
         refused.clear()
         for node in (boot, early):
-            node.machine.search_again_soon(network.now)
+            node.machine.search_again_soon(network.now, lambda enode: False)
         network.run(2)
         assert late.enode.id in ids(boot.found) & ids(early.found)
+
+    def test_who_is_permitted_no_more_is_asked_and_named_no_more(self) -> None:
+        refused: set[bytes] = set()
+        boot = Node(1, [], permits=lambda enode: enode.id not in refused)
+        kept, dropped = Node(2, [boot.enode]), Node(3, [boot.enode])
+        network = Network(boot, kept, dropped)
+        network.run(40)
+        refused.add(dropped.enode.id)
+        boot.machine.search_again_soon(network.now, lambda enode: enode.id in refused)
+        network.sent.clear()
+        network.run(REVALIDATION_AGE_SECONDS + 2 * REFRESH_CHECK_SECONDS)
+        told = [(to, message) for source, to, message in network.sent if source == boot.address]
+        assert [message for to, message in told if to == dropped.address] == []
+        named = [node for _, message in told if isinstance(message, Neighbors) for node in message.nodes]
+        assert dropped.enode.id not in ids(named)
+        assert any(to == kept.address for to, _ in told)
+
+    def test_who_is_permitted_again_is_found_again(self) -> None:
+        refused: set[bytes] = set()
+        boot = Node(1, [], permits=lambda enode: enode.id not in refused)
+        other = Node(2, [boot.enode])
+        network = Network(boot, other)
+        network.run(10)
+        refused.add(other.enode.id)
+        boot.machine.search_again_soon(network.now, lambda enode: enode.id in refused)
+        assert boot.machine.bonded_nodes() == []
+        refused.clear()
+        boot.machine.search_again_soon(network.now, lambda enode: False)
+        network.run(2)
+        assert ids(boot.machine.bonded_nodes()) == {other.enode.id}
+
+    def test_an_attempt_that_began_before_a_refusal_comes_to_nothing(self) -> None:
+        refused: set[bytes] = set()
+        stranger = Stranger(Node(1, [], permits=lambda enode: enode.id not in refused))
+        (ping,) = [each for each in stranger.say(stranger.ping()) if messages([each])[0].TYPE == Ping.TYPE]
+        assert isinstance(ping, SendDatagram)
+        refused.add(stranger.key.public_key)
+        stranger.target.machine.search_again_soon(START, lambda enode: enode.id in refused)
+        stranger.say(Pong(stranger.here, ping.datagram[:32], int(START) + 60))
+        assert stranger.target.machine.bonded_nodes() == []
 
     def test_strangers_leave_room_for_the_bootnodes(self) -> None:
         boot = Node(2, [])
