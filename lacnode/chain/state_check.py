@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from lacnode.primitives import rlp
 from lacnode.primitives.keccak import EMPTY_KECCAK, EMPTY_TRIE_ROOT
-from lacnode.primitives.rlp import RlpFields, RlpItem
+from lacnode.primitives.rlp import RlpError, RlpFields, RlpItem
 
 BRANCH_ITEMS = 17
 LEAF_FLAG = 0x20
@@ -66,10 +66,15 @@ class _Walk:
                 waiting += [child for child in node[:16] if child]
             elif len(node) == 2:
                 path, target = rlp.as_bytes(node[0], "path"), node[1]
+                if not path:
+                    raise RlpError("path: at least one byte was expected, found none")
                 if path[0] & LEAF_FLAG:
                     yield rlp.as_bytes(target, "value")
                 else:
                     waiting.append(target)
+            # An empty list stands for a missing node.
+            elif node:
+                raise RlpError(f"trie node: 2 or {BRANCH_ITEMS} items were expected, found {len(node)}")
 
     def _node(self, reference: RlpItem, what: str) -> list[RlpItem]:
         """The node behind `reference`. Empty if it is missing."""

@@ -47,7 +47,8 @@ _DAMAGE = (
 )
 """The errors that reading altered pages raises. A length in them may be absurd, and the name of a table may be no text."""
 
-_FAILURES = (lmdb.Error, *_DAMAGE)
+FAILURES = (lmdb.Error, *_DAMAGE)
+"""The errors of LMDB, with those of altered pages. `translate_lmdb_error` takes them."""
 
 
 class LmdbTable:
@@ -80,7 +81,7 @@ class LmdbSnapshot:
             return None
         try:
             stored: bytes | None = self.transaction.get(key, db=found.handle)
-        except _FAILURES as error:
+        except FAILURES as error:
             raise translate_lmdb_error(self._path, error) from None
         return None if stored is None else found.checksums.verify_checksum(key, stored)
 
@@ -127,7 +128,7 @@ class LmdbSnapshot:
                     last = key
                     yield key, stored
         # LMDB trusts its pages. Altered ones raise anything, from its own errors to MemoryError.
-        except _FAILURES as error:
+        except FAILURES as error:
             raise translate_lmdb_error(self._path, error) from None
 
 
@@ -325,7 +326,7 @@ def _is_full(path: Path) -> bool:
 def _translate_errors(path: Path) -> Iterator[None]:
     try:
         yield
-    except (*_FAILURES, OSError) as error:
+    except (*FAILURES, OSError) as error:
         raise translate_lmdb_error(path, error) from None
 
 

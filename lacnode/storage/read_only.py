@@ -14,7 +14,14 @@ import lmdb
 from lacnode.storage.checksum_upgrade import table_names
 from lacnode.storage.checksums import DamageListener, ignore_damage
 from lacnode.storage.database import Batch, Snapshot
-from lacnode.storage.environment import MAX_READERS, MAX_TABLES, LmdbSnapshot, LmdbTable, translate_lmdb_error
+from lacnode.storage.environment import (
+    FAILURES,
+    MAX_READERS,
+    MAX_TABLES,
+    LmdbSnapshot,
+    LmdbTable,
+    translate_lmdb_error,
+)
 from lacnode.storage.storage_errors import StorageError
 
 
@@ -35,7 +42,7 @@ class ReadOnlyDatabase:
                 readahead=False,
                 max_spare_txns=1,
             )
-        except lmdb.Error as error:
+        except FAILURES as error:
             raise translate_lmdb_error(self._path, error) from None
         self._tables: dict[str, LmdbTable] = {}
         self._entries_seen = 0
@@ -47,7 +54,7 @@ class ReadOnlyDatabase:
         self.close_snapshot()
         try:
             self._pages = self._open_snapshot()
-        except lmdb.Error as error:
+        except FAILURES as error:
             raise translate_lmdb_error(self._path, error) from None
 
     def close_snapshot(self) -> None:

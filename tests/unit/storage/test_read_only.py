@@ -10,7 +10,7 @@ import pytest
 
 from lacnode.storage.lmdb_database import LmdbDatabase
 from lacnode.storage.read_only import ReadOnlyDatabase
-from lacnode.storage.storage_errors import DamagedValueError, StorageError
+from lacnode.storage.storage_errors import DamagedValueError, StorageCorruptError, StorageError
 from tests.unit.storage.test_database import everything
 
 WRITER = """
@@ -105,4 +105,17 @@ def test_a_damaged_value_is_told_to_the_listener_and_raised(tmp_path: Path) -> N
     with reader.read() as snapshot, pytest.raises(DamagedValueError):
         snapshot.get("blocks", b"key")
     assert [error.key for error in heard] == [b"key"]
+    reader.close()
+
+
+def test_a_damaged_name_of_a_table_is_told_as_damage(tmp_path: Path) -> None:
+    database = LmdbDatabase(tmp_path, durable=False)
+    with database.write() as batch:
+        batch.put("easyname", b"key", b"value")
+    database.close()
+    data = tmp_path / "database" / "data.mdb"
+    data.write_bytes(data.read_bytes().replace(b"easyname", b"\xff" * 8))
+    reader = ReadOnlyDatabase(tmp_path)
+    with pytest.raises(StorageCorruptError, match="the files are damaged"):
+        reader.refresh()
     reader.close()
