@@ -3,6 +3,7 @@
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -59,13 +60,14 @@ def run_manager(config: ManagerConfig, clear_known_nodes: bool = False) -> int:
         trio.run(_run, service, ports)
         log.info("stopped")
     # trio wraps errors of tasks in groups. The message is that of the innermost error.
-    except* (PortUnavailableError, ManagerConfigError, PrivacyKeyError, StoreError, TlsSetupError) as failure:
+    except* (PortUnavailableError, ManagerConfigError, PrivacyKeyError, StoreError, TlsSetupError, OSError) as failure:
         print(_innermost(failure), file=sys.stderr)
         status = 1
     finally:
         service.close()
         # Scripts wait for this file to know the ports. It must not name ports of a process that has ended.
-        ports.unlink(missing_ok=True)
+        with suppress(OSError):
+            ports.unlink(missing_ok=True)
     return status
 
 

@@ -16,7 +16,7 @@ from lacnode.privacy.keys import KeyPair
 from lacnode.privacy.manager.key_files import save_key_pair
 from lacnode.privacy.service.manager_config import ManagerConfig, ManagerConfigError, load_config, parse_networks
 from lacnode.privacy.service.manager_service import ManagerService
-from lacnode.privacy.service.run_manager import open_service
+from lacnode.privacy.service.run_manager import PORTS_FILE, open_service, run_manager
 from lacnode.privacy.service.tls import load_or_create_client_tls, load_or_create_server_tls, parse_trust
 from tests.support.certificates import certificate, issuer
 from tests.support.logs import captured_logs
@@ -242,3 +242,17 @@ async def _start(service: ManagerService) -> None:
 
 def test_networks_are_parsed() -> None:
     assert len(parse_networks("clientallowednetworks", ["10.0.0.0/8", "::1"])) == 2
+
+
+def test_a_ports_file_that_cannot_be_written_ends_the_manager_with_one_message(
+    load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # For the whole process, and there are threads already.
+    monkeypatch.setattr("lacnode.privacy.service.run_manager.configure_malloc", lambda: None)
+    config = load(
+        nodeport="0", clientport="0", nodenetworkinterface='"127.0.0.1"', clientnetworkinterface='"127.0.0.1"'
+    )
+    (tmp_path / "work" / PORTS_FILE).mkdir(parents=True)
+    assert run_manager(config) == 1
+    (message,) = [line for line in capsys.readouterr().err.splitlines() if PORTS_FILE in line]
+    assert "Is a directory" in message
