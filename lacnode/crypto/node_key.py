@@ -82,7 +82,12 @@ def load_or_create_node_key(path: Path) -> NodeKey:
 
     KeyFileError if the file is not a key, or cannot be read or written.
     """
-    if path.exists():
+    try:
+        is_there = path.exists()
+    except OSError as error:
+        # For example a directory that this user may not read. The key in it may exist, and another one would be wrong.
+        raise KeyFileError(f"Private key cannot be loaded from file {path}: {_reason(error)}") from None
+    if is_there:
         return load_node_key(path)
     key = NodeKey.generate()
     save_node_key(path, key)

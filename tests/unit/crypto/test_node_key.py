@@ -41,6 +41,21 @@ def test_a_directory_is_no_key(tmp_path: Path) -> None:
         load_or_create_node_key(tmp_path)
 
 
+def test_a_file_that_cannot_be_looked_for_is_named_and_no_key_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    path = tmp_path / "key"
+    # As in a directory of another user. The tests may run as root, who may read every directory.
+    monkeypatch.setattr("os.stat", refuse)
+    with pytest.raises(KeyFileError, match=f"{path}: Permission denied"):
+        load_or_create_node_key(path)
+    monkeypatch.undo()
+    assert not path.exists()
+
+
 def test_a_missing_key_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(KeyFileError, match="doesn't exist"):
         load_node_key(tmp_path / "key")
