@@ -184,10 +184,12 @@ def load_genesis(path: Path) -> ChainSpec:
     is not JSON, has `alloc` twice, or is refused by `parse_genesis`. `warnings` of the result name unknown keys, keys
     without an effect, and keys that are given twice."""
     try:
-        # Before reading: the file could be a device without an end.
-        if path.stat().st_size > MAX_GENESIS_FILE_BYTES:
-            raise GenesisError(f"{path}: larger than {MAX_GENESIS_FILE_BYTES} bytes")
-        text = path.read_text("utf-8")
+        with path.open("rb") as file:
+            # With a bound, and not by the size that the system tells: the file could be a device without an end.
+            data = file.read(MAX_GENESIS_FILE_BYTES + 1)
+        if len(data) > MAX_GENESIS_FILE_BYTES:
+            raise GenesisError(f"larger than {MAX_GENESIS_FILE_BYTES} bytes")
+        text = data.decode("utf-8")
         # orjson refuses deep nesting, which would crash Python's own reader. Python's reader keeps numbers above 64 bits.
         orjson.loads(text)
         repeated: set[str] = set()

@@ -1,6 +1,8 @@
 """Besu's genesis file: every key read as Besu reads it, every error one sentence that names the key."""
 
 import json
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -411,6 +413,19 @@ class TestFiles:
         (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
         with pytest.raises(GenesisError, match="binary"):
             load_genesis(tmp_path / "binary.json")
+
+    def test_reads_no_more_of_a_pipe_than_of_a_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The system tells a size of 0 for pipes and devices."""
+        monkeypatch.setattr("lacnode.chainspec.genesis.MAX_GENESIS_FILE_BYTES", 1000)
+        text, pipe = json.dumps(document()).ljust(1001), tmp_path / "pipe"
+        file = self.write(tmp_path, text)
+        os.mkfifo(pipe)
+        writer = threading.Thread(target=pipe.write_text, args=[text])
+        writer.start()
+        for path in (pipe, file):
+            with pytest.raises(GenesisError, match=f"{path}: larger than 1000 bytes"):
+                load_genesis(path)
+        writer.join()
 
     @pytest.mark.skipif(not LOCAL.exists(), reason="the real chain (shared/data/lacnet-local) is not here")
     def test_reads_lacchains(self) -> None:
