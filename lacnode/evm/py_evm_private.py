@@ -290,7 +290,8 @@ def _run(
     state = type(public_state)(store, public_state.execution_context, root)
     state.budget = budget
     accounts = state._account_db = PrivateAccounts(store, root, public_state._account_db)
-    # The nonce is used up before the message runs: a message that fails must not be repeated.
+    # Before the message runs, which sees the new nonce, as in Besu. A message that fails leaves the old one: nothing of
+    # it is kept, so the same message may be tried again.
     accounts.use_up_nonce(message.sender, message.nonce)
     state.computation_class = _private_computation(state.computation_class)
     # The bounds come last, so that their class is the outermost and sees every charge.
