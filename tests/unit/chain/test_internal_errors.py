@@ -7,6 +7,7 @@ import pytest
 from lacnode.chain.block_errors import BlockRefusedError
 from lacnode.evm import py_evm_block
 from lacnode.evm.merkle_trie import MissingNodeError
+from lacnode.evm.precompiles.blake2f import MAX_IN_PROCESS_ROUNDS
 from lacnode.evm.rejection import RejectionReason
 from lacnode.storage.storage_errors import StorageError
 from tests.support.chain_network import network, sealed
@@ -63,3 +64,20 @@ def test_a_fault_of_the_storage_judges_no_block(monkeypatch: pytest.MonkeyPatch,
     with pytest.raises(type(error)):
         net.build([again])
     assert again.verdict is None
+
+
+def test_a_node_that_can_start_no_process_judges_blocks_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A precompile that runs long has a process of its own. Whether there is room for one says nothing of the block."""
+    blake2f = (MAX_IN_PROCESS_ROUNDS + 1).to_bytes(4) + bytes(208) + b"\1"
+    long = transaction(0, (9).to_bytes(20), 1_000_000, blake2f)
+
+    def refuse(*arguments: object, **options: object) -> None:
+        raise OSError(11, "Resource temporarily unavailable")
+
+    block = network().build([Offer(long)])
+    with monkeypatch.context() as patch:
+        patch.setattr("lacnode.evm.precompiles.apart.subprocess.Popen", refuse)
+        network().chain.check_proposal(block)
+        offer = Offer(long)
+        assert network().build([offer]) == block
+    assert offer.verdict == "included"

@@ -9,6 +9,7 @@ import pytest
 from lacnode.evm.budget import BudgetExceededError, ExecutionBudget, ExecutionCancelledError
 from lacnode.evm.precompiles import modexp as modexp_module
 from lacnode.evm.precompiles.modexp import NUMBER_BYTES_HERE, modexp
+from tests.unit.evm.test_precompiles import refuse_processes
 
 
 def nothing() -> None:
@@ -153,4 +154,10 @@ class TestNumbersOfMegabytes:
         data = given(NUMBER_BYTES_HERE + 1, 1, 8, b"\3" * (NUMBER_BYTES_HERE + 10))
         expected = modexp(data, nothing)
         monkeypatch.setattr(modexp_module, "_CHILD", "import os; os.kill(os.getpid(), 9)")
+        assert modexp(data, nothing) == expected
+
+    def test_are_computed_here_if_no_other_process_can_be_started(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        data = given(NUMBER_BYTES_HERE + 1, 1, 8, b"\3" * (NUMBER_BYTES_HERE + 10))
+        expected = modexp(data, nothing)
+        refuse_processes(monkeypatch, "subprocess.Popen")
         assert modexp(data, nothing) == expected

@@ -137,6 +137,15 @@ def square_root(value: Any) -> alt_bn128_pairing.F2 | None:
     return None
 
 
+def refuse_processes(monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    """Let `call` fail in the module that starts processes, as without memory or room on the disk."""
+
+    def refuse(*arguments: object, **options: object) -> None:
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(f"lacnode.evm.precompiles.apart.{call}", refuse)
+
+
 def blake2_input(rounds: int, seed: int = 1, final: int = 1) -> bytes:
     return rounds.to_bytes(4) + random.Random(seed).randbytes(208) + bytes([final])
 
@@ -178,6 +187,15 @@ class TestBlake2F:
         data = blake2_input(MAX_IN_PROCESS_ROUNDS + 1)
         expected = blake2f(data, nothing)
         monkeypatch.setattr(blake2f_module, "_CHILD", "import os; os.kill(os.getpid(), 9)")
+        assert blake2f(data, nothing) == expected
+
+    @pytest.mark.parametrize("call", ["subprocess.Popen", "TemporaryFile"])
+    def test_a_process_apart_that_cannot_be_started_is_no_wrong_answer(
+        self, monkeypatch: pytest.MonkeyPatch, call: str
+    ) -> None:
+        data = blake2_input(MAX_IN_PROCESS_ROUNDS + 1)
+        expected = blake2f(data, nothing)
+        refuse_processes(monkeypatch, call)
         assert blake2f(data, nothing) == expected
 
 
