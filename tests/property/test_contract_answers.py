@@ -104,9 +104,9 @@ def rules_of(contracts: AnyAnswers, version: int) -> PermissioningRules:
 @given(CONTRACTS, st.sampled_from([1, 2]))
 def test_questions_about_nodes_raise_nothing(contracts: AnyAnswers, version: int) -> None:
     rules = rules_of(contracts, version)
-    for ends in (NODES, NODES[::-1]):
-        rules.nodes.decide(*ends, CONTEXT, 1.0)
-        rules.explain_connection(*ends, CONTEXT)
+    for source, destination in (NODES, NODES[::-1]):
+        rules.nodes.decide(source, destination, CONTEXT, 1.0)
+        rules.explain_connection(source, destination, CONTEXT)
     for enode in NODES:
         rules.moved_node_hint(enode, HEADER)
     rules.own_node_type(HEADER)
