@@ -28,12 +28,13 @@ from lacnode.evm.base_fee import next_base_fee
 from lacnode.evm.budget import ExecutionBudget
 from lacnode.evm.engine import ExecutedBlock, ExecutionEngine, ExecutionError, SystemCallError
 from lacnode.permissioning.account_permissions import ALLOW_ALL_ACCOUNTS, AccountPermissions
-from lacnode.permissioning.contract_reader import ContractUnreadableError
+from lacnode.permissioning.contract_reader import ContractUnreadableError, StateUnavailableError
 from lacnode.primitives.block import Block
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.rlp import RlpError
 from lacnode.rate_limited_log import RateLimitedLog
+from lacnode.storage.storage_errors import StorageCorruptError
 
 HeaderCheck = Callable[[BftProtocol, BlockHeader, HeaderContext], None]
 """A check of `consensus.bft.header_rules`: `check_proposed_header_rules`, `check_all_but_seals_and_clock`,
@@ -226,6 +227,11 @@ class BlockVerifier:
             budget.check()
             try:
                 decision = self._permissions.may_be_in_block(transaction, sender, parent)
+            except StateUnavailableError as missing:
+                # This node lacks the state. The block may be valid.
+                raise StorageCorruptError(
+                    f"the senders of block {block.number}: the state before it {missing}"
+                ) from None
             except ContractUnreadableError as unreadable:
                 raise BlockRefusedError(
                     "account-permission", f"transaction {index}: the account contract {unreadable}"

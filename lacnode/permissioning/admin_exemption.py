@@ -15,7 +15,7 @@ from lacnode.permissioning.abi import (
     encode_registered_call,
 )
 from lacnode.permissioning.contract_answer_cache import ContractAnswerCache
-from lacnode.permissioning.contract_reader import ContractReader, ContractUnreadableError
+from lacnode.permissioning.contract_reader import ContractReader, ContractUnreadableError, StateUnavailableError
 from lacnode.primitives.header import BlockHeader
 
 MAX_ADMIN_ANSWERS = 4096
@@ -37,8 +37,8 @@ class AdminExemption:
 
         `sender` and `target` are addresses of 20 bytes. `target` is None if the transaction creates a contract. The
         result is then False. The contracts are read on the state after the block of `header`. Each call has at most
-        `seconds`. The result is False, without an error, if a contract gives no valid answer or the state cannot be
-        read.
+        `seconds`. The result is False, without an error, if a contract gives no valid answer. StateUnavailableError if
+        the state cannot be read.
         """
         if target is None:
             return False
@@ -53,6 +53,9 @@ class AdminExemption:
                 return False
             # The admin contract answers with the same form as interface 2: one word that is 0 or 1.
             return decode_node_answer(self._answers_of(admin).ask(encode_is_authorized_call(sender), header, seconds))
+        except StateUnavailableError:
+            # This node lacks a part of the state. Others may find an administrator.
+            raise
         except (ContractUnreadableError, UnexpectedAnswerError):
             # Without an answer the exemption does not hold. The account contract then decides about the transaction,
             # as it does about every other one.

@@ -9,7 +9,9 @@ from lacnode.evm import py_evm_block
 from lacnode.evm.merkle_trie import MissingNodeError
 from lacnode.evm.precompiles.blake2f import MAX_IN_PROCESS_ROUNDS
 from lacnode.evm.rejection import RejectionReason
-from lacnode.storage.storage_errors import StorageError
+from lacnode.permissioning.account_permissions import AccountPermissions
+from lacnode.permissioning.contract_reader import StateUnavailableError
+from lacnode.storage.storage_errors import StorageCorruptError, StorageError
 from tests.support.chain_network import network, sealed
 from tests.support.chain_transactions import Offer, transaction
 
@@ -64,6 +66,20 @@ def test_a_fault_of_the_storage_judges_no_block(monkeypatch: pytest.MonkeyPatch,
     with pytest.raises(type(error)):
         net.build([again])
     assert again.verdict is None
+
+
+def test_a_state_that_the_rules_cannot_read_judges_no_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The contract may permit the sender on nodes that have the whole state."""
+    block, net = network().build([Offer(transaction(0))]), network()
+
+    def fail(*arguments: object) -> None:
+        raise StateUnavailableError("cannot be read: trie node 0x11 is missing")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AccountPermissions, "may_be_in_block", fail)
+        with pytest.raises(StorageCorruptError, match="senders of block 1: the state before it cannot be read"):
+            net.chain.check_proposal(block)
+    net.chain.check_proposal(block)
 
 
 def test_a_node_that_can_start_no_process_judges_blocks_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,12 @@ from lacnode.permissioning import lockout
 from lacnode.permissioning.abi import TRANSACTION_ALLOWED
 from lacnode.permissioning.account_contract import EXEMPTION_RULE, RULE, SUSPENSION_RULE, AccountContract
 from lacnode.permissioning.admin_exemption import AdminExemption
-from lacnode.permissioning.contract_reader import ContractReading, ContractUnreadableError, NoContractError
+from lacnode.permissioning.contract_reader import (
+    ContractReading,
+    ContractUnreadableError,
+    NoContractError,
+    StateUnavailableError,
+)
 from lacnode.permissioning.lockout import MAX_ADMINS, ChangeSimulation, PermissionContracts
 from lacnode.permissioning.transaction_call import UnsignedTransaction
 from lacnode.primitives.header import BlockHeader
@@ -54,6 +59,17 @@ class TestExemption:
         later = HEADER.with_changes(number=1)
         assert not exemption.covers(RULES, ALICE, later, 1)
         assert exemption.covers(RULES, BOB, later, 1)
+
+    def test_a_state_that_cannot_be_read_is_no_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nodes that have the whole state may find an administrator, and accept the block."""
+
+        def fail(*arguments: object) -> None:
+            raise StateUnavailableError("cannot be read")
+
+        contracts = ScriptedContracts()
+        monkeypatch.setattr(contracts, "read", fail)
+        with pytest.raises(StateUnavailableError):
+            AdminExemption(contracts, INGRESS).covers(RULES, ALICE, HEADER, 1)
 
     @pytest.mark.parametrize("answer", [b"", b"\x02".rjust(32, b"\0"), bytes(64)])
     def test_an_unclear_answer_exempts_no_one(self, contracts: ScriptedContracts, answer: bytes) -> None:
