@@ -25,7 +25,7 @@ def compute_in_child_process(program: str, library: ModuleType, data: bytes, che
     command = [sys.executable, "-I", "-S", "-c", _START + program, str(Path(library.__file__ or "").parents[1])]
     try:
         child = _start(command, data)
-    # No memory, no number for a process, no descriptor, or no room for the file. An error here would be one of the
+    # No memory, no number for a process, no descriptor, or a full disk. An error here would be one of the
     # transaction, which a proposer would drop, and one of the block, which this node could not check.
     except OSError:
         return None
