@@ -87,8 +87,14 @@ class RealDisk:
 
     def read(self, descriptor: int) -> bytes:
         """The content of the whole file. The place of the next `write` stays."""
-        # `pread` does not move the position at which the next `write` writes.
-        return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+        missing = os.fstat(descriptor).st_size
+        parts: list[bytes] = []
+        # `pread` does not move the position at which the next `write` writes. Linux gives at most 2 GiB at once: without
+        # the loop a larger file would look as if it had been cut.
+        while missing and (part := os.pread(descriptor, missing, sum(map(len, parts)))):
+            parts.append(part)
+            missing -= len(part)
+        return b"".join(parts)
 
     def write(self, descriptor: int, data: memoryview) -> int:
         """Write behind the last `write` or `truncate`, or at byte 0 if there was none since `open`. Return the number of
