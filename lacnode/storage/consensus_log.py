@@ -1,10 +1,9 @@
 """The consensus log: everything that a validator has signed, on disk before it is sent.
 
-The file has a header (`log_header`) and frames: `length (4) | crc32 of length and record (4) | record`, big-endian. A record
-is on the disk when `append` returns. A crash can tear only the last frame. No signature was made for a torn record, so the
-next start drops it. Any other fault is damage and raises an error: a log that forgets is worse than a validator that
-stops. A log that is whole but shorter than before is no error here. `shortened` reports it, and the owner must not trust
-the log.
+The file has a header (`log_header`) and one frame for each record (`log_frames`). A record is on the disk when `append`
+returns. A crash can tear only the last frame. No signature was made for a torn record, so the next start drops it. Any other
+fault is damage and raises an error: a log that forgets is worse than a validator that stops. A log that is whole but shorter
+than before is no error here. `shortened` reports it, and the owner must not trust the log.
 
 This file must not know what a record means.
 """
@@ -15,12 +14,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from lacnode.storage.disk import REAL_DISK, Disk
-from lacnode.storage.log_header import HEADER_BYTES, MAGIC, SIZE_PLACES, UNKNOWN_OWNER, LogHeader, LogPosition
+from lacnode.storage.log_frames import UNMARKED, FrameFormat, check_record_length
+from lacnode.storage.log_header import HEADER_BYTES, NAME, SIZE_PLACES, UNKNOWN_OWNER, LogHeader, LogPosition
 from lacnode.storage.storage_errors import StorageCorruptError, StorageError, storage_error
-
-FRAME_HEADER_BYTES = 8
-MAX_LOG_RECORD_BYTES = 64 << 20
-"""The largest record. It is more than any block that fits a devp2p message."""
 
 MOVE_LOG_ADVICE = (
     "to go on without it, move the file away: the validator then follows the network, and signs again after a block "
@@ -34,8 +30,9 @@ class ConsensusLog:
 
     `owner` is the address (20 bytes) of the validator. A log of another owner is renamed (`set_aside`), and counts as
     missing. With None, any log is accepted. A missing log is created with the records `if_missing`, all or none of
-    them. A log without a header, from an older version, gets one. A torn last record is dropped (`torn_bytes`). A log
-    that has lost whole records is opened too: `shortened` says so. `durable=False` does not flush, for tests.
+    them. A log without a header, from an older version, gets one. A log with frames of an older version keeps their form
+    until the next `rewrite`. A torn last record is dropped (`torn_bytes`). A log that has lost whole records is opened
+    too: `shortened` says so. `durable=False` does not flush, for tests.
 
     Raises StorageLockedError if another process or object uses the log, StorageCorruptError if it is damaged, and
     StorageError, the base of both, for any other failure.
@@ -85,7 +82,7 @@ class ConsensusLog:
         every later append fails with StorageError until the log is opened again. So does an append after `close`, and
         after a `rewrite` whose last flush failed.
         """
-        frame = _frame(record)
+        frame = self._header.frames.encode(record)
         self._check_usable()
         try:
             # The size before this frame is written with it. If the file is cut later, the next start notices.
@@ -121,14 +118,17 @@ class ConsensusLog:
         if earlier.size > self._position.size:
             return False
         # The same identity and length may still be another copy that went its own way. The checksum shows it.
-        return zlib.crc32(self._disk.read(self._descriptor)[HEADER_BYTES : earlier.size]) == earlier.checksum
+        # Views and no copies: the log may be long.
+        log = memoryview(self._disk.read(self._descriptor))
+        return zlib.crc32(log[HEADER_BYTES : earlier.size]) == earlier.checksum
 
     def records(self) -> Iterator[bytes]:
         """Every record that is on the disk at this moment, the oldest first. Raises OSError if the file cannot be
         read."""
         # Only up to the known size: a frame that is being appended by another thread is not on the disk yet.
         data = self._disk.read(self._descriptor)[: self._position.size]
-        return iter([data[start:end] for start, end in _frames(data, HEADER_BYTES)])
+        # Each record is cut out when its turn comes: all of them together would take the length of the log once more.
+        return (data[start:end] for start, end in self._header.frames.record_spans(data, HEADER_BYTES))
 
     def rewrite(self, records: Iterable[bytes]) -> None:
         """Replace the whole log by `records` (1 byte to 64 MiB each), the oldest first. After a crash or an error the
@@ -161,7 +161,7 @@ class ConsensusLog:
             self._descriptor = self._disk.open(self._path)
             found = self._disk.read(self._descriptor)
             # The owner is checked before the frames: a foreign log may be damaged without stopping this validator.
-            header = self._decode_header(found)
+            header = _decode_header(found, self._path)
             if header is not None and self._owner is not None and header.owner not in (UNKNOWN_OWNER, self._owner):
                 self._set_aside(header.owner)
                 found, header = b"", None
@@ -170,35 +170,23 @@ class ConsensusLog:
             if not found:
                 self._replace(new, if_missing)
             elif header is None:
-                frames = list(_frames(found[: _end_of_whole_frames(found, 0, self._path)], 0))
-                self._replace(new, [found[start:end] for start, end in frames])
+                _end_of_whole_frames(UNMARKED, found, 0, 0, self._path)
+                self._replace(new, (found[start:end] for start, end in UNMARKED.record_spans(found, 0)))
             else:
                 self._open_existing(header, found)
         except OSError as error:
             raise storage_error(self._path, "opening", error) from None
 
-    def _decode_header(self, found: bytes) -> LogHeader | None:
-        """The header of the log `found`. None for a log of an older version, or for an empty file.
-
-        Raises StorageCorruptError if the header is damaged.
-        """
-        if not found.startswith(MAGIC):
-            return None
-        header = LogHeader.decode(found)
-        # A damaged header could hide the owner. So it is not replaced by a new one.
-        if header is None or len(found) < HEADER_BYTES:
-            raise StorageCorruptError(f"the header of the consensus log {self._path} is damaged; {MOVE_LOG_ADVICE}")
-        return header
-
     def _open_existing(self, header: LogHeader, found: bytes) -> None:
         """Continue the log `found` without a torn last frame."""
-        size = _end_of_whole_frames(found, HEADER_BYTES, self._path)
+        flushed = header.flushed_size(found)
+        size = _end_of_whole_frames(header.frames, found, HEADER_BYTES, flushed, self._path)
         self._header = header
         self.torn_bytes = len(found) - size
         # A torn frame was never flushed, so its size was never written. A larger written size means lost records.
-        self.shortened = size < header.flushed_size(found)
+        self.shortened = size < flushed
         # The cut is flushed before the first append. Otherwise a crash could bring the torn bytes back behind a new frame.
-        self._set_position(size, zlib.crc32(found[HEADER_BYTES:size]))
+        self._set_position(size, zlib.crc32(memoryview(found)[HEADER_BYTES:size]))
         self._disk.truncate(self._descriptor, size)
         self._flush(self._descriptor)
         self._flush_directory()
@@ -214,7 +202,7 @@ class ConsensusLog:
     def _replace(self, header: LogHeader, records: Iterable[bytes]) -> None:
         # A complete second file is written and flushed, and then renamed. A crash leaves the old file or the new one.
         temporary = self._path.with_name(self._path.name + ".new")
-        frames = b"".join(_frame(record) for record in records)
+        frames = b"".join(map(header.frames.encode, records))
         size = HEADER_BYTES + len(frames)
         try:
             descriptor = self._disk.open(temporary, empty=True)
@@ -289,7 +277,7 @@ class MemoryConsensusLog:
 
     def append(self, record: bytes) -> None:
         """Add a record (1 byte to 64 MiB) at the end. Raises ValueError for another length."""
-        self._records.append(_check_record_length(record))
+        self._records.append(check_record_length(record))
 
     def records(self) -> Iterator[bytes]:
         """Yield all records that are there now, the oldest first."""
@@ -298,54 +286,38 @@ class MemoryConsensusLog:
     def rewrite(self, records: Iterable[bytes]) -> None:
         """Replace all records by `records` (1 byte to 64 MiB each), the oldest first. Raises ValueError for another
         length."""
-        self._records = [_check_record_length(record) for record in records]
+        self._records = [check_record_length(record) for record in records]
 
     def close(self) -> None:
         """Do nothing: memory has nothing to release."""
 
 
-def _check_record_length(record: bytes) -> bytes:
-    # An empty record would have the frame of a file of zeros, and a larger one would be taken for damage when it is read.
-    if not 0 < len(record) <= MAX_LOG_RECORD_BYTES:
-        raise ValueError(f"a record of 1 to {MAX_LOG_RECORD_BYTES} bytes was expected, found {len(record)}")
-    return record
+def _decode_header(found: bytes, path: Path) -> LogHeader | None:
+    """The header of the log `found`. None for a log of an older version without one, or for an empty file.
 
-
-def _frame(record: bytes) -> bytes:
-    length = len(_check_record_length(record)).to_bytes(4)
-    return length + zlib.crc32(record, zlib.crc32(length)).to_bytes(4) + record
-
-
-def _frame_end(data: bytes, start: int) -> int | None:
-    """The end of the frame at `start`, or None if there is no whole frame."""
-    length = int.from_bytes(data[start : start + 4])
-    end = start + FRAME_HEADER_BYTES + length
-    # A zero length would make a frame of zeros valid, and a file filled with zeros is a common kind of damage.
-    if not 0 < length <= MAX_LOG_RECORD_BYTES or end > len(data):
-        return None
-    # The checksum covers the length, too: a damaged length could otherwise jump over records.
-    checksum = zlib.crc32(memoryview(data)[start + FRAME_HEADER_BYTES : end], zlib.crc32(data[start : start + 4]))
-    return end if checksum == int.from_bytes(data[start + 4 : start + FRAME_HEADER_BYTES]) else None
-
-
-def _frames(data: bytes, start: int) -> Iterator[tuple[int, int]]:
-    """The start and the end of every record from byte `start` up to the first frame that is not whole."""
-    while (end := _frame_end(data, start)) is not None:
-        yield start + FRAME_HEADER_BYTES, end
-        start = end
-
-
-def _end_of_whole_frames(data: bytes, first: int, path: Path) -> int:
-    """The end of the last whole frame. The first frame starts at byte `first`.
-
-    Raises StorageCorruptError if more than one torn frame follows.
+    Raises StorageCorruptError if the header is damaged, or has a version that is not known.
     """
-    size = max((end for _, end in _frames(data, first)), default=first)
+    if not found.startswith(NAME):
+        return None
+    header = LogHeader.decode(found)
+    # A damaged header could hide the owner. So it is not replaced by a new one.
+    if header is None or len(found) < HEADER_BYTES:
+        raise StorageCorruptError(
+            f"the header of the consensus log {path} is damaged, or of a later version; {MOVE_LOG_ADVICE}"
+        )
+    return header
+
+
+def _end_of_whole_frames(frames: FrameFormat, found: bytes, first: int, flushed: int, path: Path) -> int:
+    """The end of the last whole frame of the log `found`. The first frame starts at byte `first`.
+
+    Raises StorageCorruptError if more than one torn frame may follow.
+    """
+    size = max((end for _, end in frames.record_spans(found, first)), default=first)
     # A torn frame is the last one. A whole frame after it means damage in the middle, and dropping the rest would forget
     # records.
-    for start in range(size + 1, len(data) - FRAME_HEADER_BYTES):
-        if _frame_end(data, start) is not None:
-            raise StorageCorruptError(
-                f"the consensus log {path} is damaged at byte {size}, before records that are whole; {MOVE_LOG_ADVICE}"
-            )
+    if frames.may_have_frame_after(found, size, flushed):
+        raise StorageCorruptError(
+            f"the consensus log {path} is damaged at byte {size}, and whole records may follow; {MOVE_LOG_ADVICE}"
+        )
     return size

@@ -4,14 +4,16 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from lacnode.storage.consensus_log import ConsensusLog, MemoryConsensusLog
 from lacnode.storage.disk import RealDisk
-from lacnode.storage.log_header import HEADER_BYTES, SIZE_PLACES, LogPosition
+from lacnode.storage.log_frames import MARKER_BYTES, UNMARKED
+from lacnode.storage.log_header import HEADER_BYTES, NAME, SIZE_PLACES, UNMARKED_VERSION, LogHeader, LogPosition
 from lacnode.storage.storage_errors import StorageCorruptError, StorageError, StorageLockedError
 
 
@@ -55,14 +57,24 @@ def reopened(path: Path) -> list[bytes]:
     return records
 
 
+RECORDS = (b"first record", b"second", b"third and last")
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     path = tmp_path / "consensus.log"
     log = ConsensusLog(path)
-    for record in (b"first record", b"second", b"third and last"):
+    for record in RECORDS:
         log.append(record)
     log.close()
     return path
+
+
+def write_old(path: Path, records: Sequence[bytes]) -> None:
+    """Write a log as the version before did, and closed it."""
+    header = LogHeader(b"\x17" * 16, (), bytes(20), UNMARKED_VERSION)
+    frames = b"".join(map(UNMARKED.encode, records))
+    path.write_bytes(header.encode(HEADER_BYTES + len(frames)) + frames)
 
 
 class FaultyDisk(RealDisk):
@@ -101,7 +113,7 @@ class TestFile:
 
     def test_drops_a_torn_tail_wherever_it_was_torn(self, path: Path) -> None:
         whole = path.read_bytes()
-        start_of_last = len(whole) - 8 - len(b"third and last")
+        start_of_last = len(whole) - LAST_FRAME
         for end in range(start_of_last, len(whole)):
             path.write_bytes(whole[:end])
             assert reopened(path) == [b"first record", b"second"]
@@ -116,10 +128,14 @@ class TestFile:
         assert list(log.records())[2:] == [b"third and last", b"next"]
         log.close()
 
-    def test_does_not_forget_quietly(self, path: Path) -> None:
+    @pytest.mark.parametrize("is_old", [False, True])
+    def test_does_not_forget_quietly(self, path: Path, is_old: bool) -> None:
+        if is_old:
+            write_old(path, RECORDS)
         whole = path.read_bytes()
+        last_frame = len(UNMARKED.encode(RECORDS[-1])) if is_old else LAST_FRAME
         sizes = range(SIZE_PLACES[0], HEADER_BYTES)  # each stands in two places, so that one may be damaged
-        for position in set(range(len(whole) - 8 - len(b"third and last"))) - set(sizes):
+        for position in set(range(len(whole) - last_frame)) - set(sizes):
             path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
             with pytest.raises(StorageCorruptError, match=r"consensus\.log"):
                 ConsensusLog(path)
@@ -230,7 +246,8 @@ class TestFile:
         assert records == [number.to_bytes(4) * 50 for number in range(1, len(records) + 1)]
 
 
-LAST_FRAME = 8 + len(b"third and last")
+FRAME_BYTES = MARKER_BYTES + 8
+LAST_FRAME = FRAME_BYTES + len(b"third and last")
 
 
 def cut(path: Path, size: int) -> None:
@@ -258,7 +275,7 @@ class TestIdentity:
             assert not copy.shortened
             assert copy.torn_bytes == (LAST_FRAME - torn if torn else 0)
             copy.close()
-        (tmp_path / "copy").write_bytes(crashed[: len(crashed) - LAST_FRAME - 8 - len(b"second")])
+        (tmp_path / "copy").write_bytes(crashed[: len(crashed) - LAST_FRAME - FRAME_BYTES - len(b"second")])
         copy = ConsensusLog(tmp_path / "copy")
         assert copy.shortened
         copy.close()
@@ -266,7 +283,7 @@ class TestIdentity:
     def test_one_damaged_length_is_made_up_for_by_the_other(self, path: Path) -> None:
         whole = path.read_bytes()
         for place in SIZE_PLACES:
-            path.write_bytes(whole[:place] + bytes(12) + whole[place + 12 : -LAST_FRAME - 8 - len(b"second")])
+            path.write_bytes(whole[:place] + bytes(12) + whole[place + 12 : -LAST_FRAME - FRAME_BYTES - len(b"second")])
             log = ConsensusLog(path)
             assert log.shortened
             log.close()
@@ -292,7 +309,7 @@ class TestIdentity:
 
     def test_a_log_of_an_older_version_gets_a_header_and_keeps_its_records(self, path: Path) -> None:
         records = reopened(path)
-        path.write_bytes(path.read_bytes()[HEADER_BYTES:] + b"torn")
+        path.write_bytes(b"".join(map(UNMARKED.encode, records)) + b"torn")
         assert reopened(path) == records
         assert reopened(path) == records
 
@@ -315,3 +332,116 @@ class TestIdentity:
             assert list(log.records()) == [b"lost"]
             log.close()
         assert (tmp_path / "log").stat().st_mode & 0o777 == 0o600
+
+
+CALLDATA = b"block " + UNMARKED.encode(b"A") + bytes(500)
+"""A record with a transaction whose sender made it contain a whole frame of an older version."""
+
+CLAIMS = b"\0\x08" * 5_000
+"""A record in which a frame of an older version may begin at every second byte."""
+
+
+def crash_while_appending(path: Path, record: bytes, copy: Path) -> None:
+    """Append `record` to the log at `path`, and write to `copy` what a process leaves that is killed a byte before the
+    end."""
+    log = ConsensusLog(path)
+    log.append(record)
+    copy.write_bytes(path.read_bytes()[:-1])
+    log.close()
+
+
+def count_checked_bytes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The lengths of all data whose checksum is made from now on."""
+    lengths: list[int] = []
+    crc32 = zlib.crc32
+
+    def counting(data: bytes, start: int = 0) -> int:
+        lengths.append(len(data))
+        return crc32(data, start)
+
+    monkeypatch.setattr(zlib, "crc32", counting)
+    return lengths
+
+
+class TestCalldataThatLooksLikeFrames:
+    @pytest.mark.parametrize("is_old", [False, True])
+    def test_a_torn_record_with_a_whole_frame_in_it_is_dropped(self, path: Path, tmp_path: Path, is_old: bool) -> None:
+        if is_old:
+            write_old(path, RECORDS)
+        crash_while_appending(path, CALLDATA, tmp_path / "copy")
+        log = ConsensusLog(tmp_path / "copy")
+        assert (tuple(log.records()), log.shortened) == (RECORDS, False)
+        assert log.torn_bytes > len(CALLDATA)
+        log.append(CALLDATA)
+        log.close()
+        assert reopened(tmp_path / "copy") == [*RECORDS, CALLDATA]
+
+    @pytest.mark.parametrize("is_old", [False, True])
+    def test_a_record_that_was_acted_on_is_not_dropped_because_the_next_was_being_written(
+        self, path: Path, is_old: bool
+    ) -> None:
+        """The size that the header knows does not count the last record that was acted on, in a crash."""
+        if is_old:
+            write_old(path, RECORDS)
+        log = ConsensusLog(path)
+        log.append(b"acted on, and damaged later")
+        known = path.read_bytes()[:HEADER_BYTES]
+        log.append(b"being written")
+        whole = path.read_bytes()[HEADER_BYTES:]
+        log.close()
+        damaged = whole.replace(b"damaged later", b"damaged_later")
+        path.write_bytes(known + damaged)
+        with pytest.raises(StorageCorruptError, match="whole records may follow"):
+            ConsensusLog(path)
+
+    def test_a_search_in_a_log_of_an_older_version_has_an_end(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write_old(path, [*RECORDS, CLAIMS])
+        cut(path, path.stat().st_size - 1)
+        log = ConsensusLog(path)
+        assert log.shortened
+        log.close()
+        write_old(path, [*RECORDS, CLAIMS])
+        cut(path, path.stat().st_size - 1)
+        monkeypatch.setattr("lacnode.storage.log_frames.MAX_SEARCH_BYTES", 100_000)
+        checked = count_checked_bytes(monkeypatch)
+        with pytest.raises(StorageCorruptError, match="whole records may follow"):
+            ConsensusLog(path)
+        assert sum(checked) < 150_000
+
+    def test_the_search_in_a_log_of_this_version_checks_no_calldata(
+        self, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        crash_while_appending(path, CLAIMS, tmp_path / "copy")
+        checked = count_checked_bytes(monkeypatch)
+        log = ConsensusLog(tmp_path / "copy")
+        assert sum(checked) < 1_000
+        assert log.torn_bytes == FRAME_BYTES + len(CLAIMS) - 1
+        log.close()
+
+
+class TestVersions:
+    def test_a_log_of_the_version_before_goes_on_until_it_is_rewritten(self, path: Path) -> None:
+        write_old(path, RECORDS)
+        log = ConsensusLog(path)
+        positions = [log.position]
+        log.append(b"fourth")
+        positions.append(log.position)
+        log.close()
+        assert path.read_bytes().startswith(NAME + UNMARKED_VERSION)
+        assert reopened(path) == [*RECORDS, b"fourth"]
+        log = ConsensusLog(path)
+        log.rewrite([b"fourth"])
+        log.append(b"fifth")
+        assert all(log.continues_from(position) for position in positions)
+        log.close()
+        assert not path.read_bytes().startswith(NAME + UNMARKED_VERSION)
+        assert reopened(path) == [b"fourth", b"fifth"]
+
+    def test_a_log_of_a_later_version_is_refused(self, path: Path) -> None:
+        whole = path.read_bytes()
+        path.write_bytes(NAME + b"\x09" + whole[len(NAME) + 1 :])
+        with pytest.raises(StorageCorruptError, match="of a later version"):
+            ConsensusLog(path)
+        assert path.read_bytes()[HEADER_BYTES:] == whole[HEADER_BYTES:]
