@@ -70,6 +70,11 @@ class StoredChain:
         """The on-chain hash (32 bytes) of the last block. None in an empty database."""
         return self._snapshot.get(META, HEAD)
 
+    def head_number(self) -> int:
+        """The number of the last block. -1 in an empty database."""
+        head = self.header_of(self.head_hash() or b"")
+        return -1 if head is None else head.number
+
     def genesis_hash(self) -> bytes | None:
         """The on-chain hash (32 bytes) of block 0. None in an empty database."""
         return self._snapshot.get(META, GENESIS)
@@ -80,7 +85,7 @@ class StoredChain:
         if not 0 <= number < 1 << 64:
             return None
         hash_ = self._snapshot.get(NUMBERS, _number_key(number))
-        if hash_ is None and number <= self._head_number():
+        if hash_ is None and number <= self.head_number():
             # An index without a number up to the head has lost it. None would look like a block of the future.
             raise DamagedValueError(NUMBERS, _number_key(number), IS_MISSING)
         return hash_
@@ -145,11 +150,6 @@ class StoredChain:
         if data is None:
             self._check_absent(OUTCOMES, hash_)
         return data
-
-    def _head_number(self) -> int:
-        """The number of the head. -1 if there is no chain."""
-        head = self.header_of(self.head_hash() or b"")
-        return -1 if head is None else head.number
 
     def _check_absent(self, table: str, hash_: bytes) -> None:
         """Raises DamagedValueError if the block exists. A part may be missing only together with its block."""

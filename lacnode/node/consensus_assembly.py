@@ -43,7 +43,7 @@ def build_consensus_parts(shared: SharedObjects, chain: ChainParts, peers: PeerP
     be read, RlpError if they are malformed, OtherProtocolError if they hold a prepared block of another protocol."""
     records, vote_proposer = shared.resources.records, VoteProposer()
     # The journal comes from the records on the disk: a restart must know every payload that may be signed.
-    journal = Journal.restore(records.records(), chain.chain.protocols)
+    journal = Journal.restore(records.records(), chain.chain.protocols, head=chain.chain.head.header.number)
     signing_wait = SigningWait(
         chain.chain,
         shared.peers,

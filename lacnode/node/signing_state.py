@@ -42,11 +42,12 @@ def open_signing_state(
     known = read_known_log_position(database)
     # A new node has no log and no chain: it has signed nothing, and there is no loss. A chain without a log means
     # that the log was lost.
-    if_missing = [encode_loss_record(MISSING_LOG)] if known is not None or _has_chain(database) else []
+    head = _head_number(database)
+    if_missing = [encode_loss_record(MISSING_LOG)] if known is not None or head > 0 else []
     records = ConsensusLog(directory / LOG_FILE, owner=owner, if_missing=if_missing, disk=disk)
     try:
         _log_findings(records)
-        journal = Journal.restore(records.records(), protocols)
+        journal = Journal.restore(records.records(), protocols, head=head)
         loss = find_loss(records, known)
         # The loss is recorded before the log is paired again. A crash between the two must not make the loss look
         # settled.
@@ -60,11 +61,10 @@ def open_signing_state(
     return records
 
 
-def _has_chain(database: PairedDatabase) -> bool:
-    """Return whether there is a block that a validator may have signed."""
+def _head_number(database: PairedDatabase) -> int:
+    """Return the number of the last block. Above 0, a validator may have signed it. -1 in an empty database."""
     with database.read() as snapshot:
-        chain = StoredChain(snapshot)
-        return chain.head_hash() != chain.genesis_hash()
+        return StoredChain(snapshot).head_number()
 
 
 def _log_findings(records: ConsensusLog) -> None:

@@ -30,6 +30,10 @@ SIGNING_TIMEOUT_SECONDS = 10.0
 COMPACTION_INTERVAL_BLOCKS = 100
 """Blocks between two compactions of the records: rewriting them costs a flush."""
 
+COMPACTION_BYTES = 32 << 20
+"""Bytes of records after which they are compacted at the next final block, however few blocks there were. Each record of
+a prepared block has the whole block, and a start reads all records."""
+
 
 class ConsensusRecords(Protocol):
     """The write-ahead log (`storage.ConsensusLog`). An appended record is on the disk when `append` returns. Both
@@ -60,6 +64,7 @@ class RecordedSigner:
         self._records = records
         self._signer = signer
         self._compacted_at = 0
+        self._bytes_since_compaction = 0
 
     def check_and_record(self, payload: Payload) -> None:
         """Put on record that `payload` will be signed.
@@ -69,7 +74,7 @@ class RecordedSigner:
         """
         # The journal decides first: a refused payload must not reach the disk, where a restart would take it for
         # signed.
-        self._records.append(self._journal.check_and_record(payload))
+        self._append(self._journal.check_and_record(payload))
 
     def sign(self, payload: Payload) -> SignedPayload[Payload]:
         """Sign `payload`, which `check_and_record` has put on record before. Nothing is checked here.
@@ -81,25 +86,30 @@ class RecordedSigner:
         proposal is signed. It replaces the draft of that height. Nothing is checked. It is on the disk when this
         returns. StorageError if the disk is full or fails.
         """
-        self._records.append(self._journal.record_draft(round_id, draft))
+        self._append(self._journal.record_draft(round_id, draft))
 
     def record_prepared(self, prepared: PreparedBlock) -> None:
         """Put `prepared` on record: a block with the proof that a quorum prepared it. Call it before the commit for
         this block is signed. Nothing is checked. It is on the disk when this returns. StorageError if the disk is full
         or fails.
         """
-        self._records.append(self._journal.record_prepared(prepared))
+        self._append(self._journal.record_prepared(prepared))
 
     def forget_final_blocks(self, number: int) -> None:
         """Drop what was signed up to block `number`, which is final. Nothing is signed there again. The journal drops
-        its entries at once, the records do every `COMPACTION_INTERVAL_BLOCKS`. StorageError if the disk is full or
-        fails.
+        its entries at once, the records do every `COMPACTION_INTERVAL_BLOCKS`, or after `COMPACTION_BYTES`. StorageError
+        if the disk is full or fails.
         """
         records = self._journal.forget_final_blocks(number)
         # Old records do no harm: a restart reads them and drops them. Rewriting at every block would cost a flush each.
-        if number - self._compacted_at >= COMPACTION_INTERVAL_BLOCKS:
-            self._compacted_at = number
+        is_due = number - self._compacted_at >= COMPACTION_INTERVAL_BLOCKS
+        if is_due or self._bytes_since_compaction >= COMPACTION_BYTES:
+            self._compacted_at, self._bytes_since_compaction = number, 0
             self._records.rewrite(records)
+
+    def _append(self, record: bytes) -> None:
+        self._bytes_since_compaction += len(record)
+        self._records.append(record)
 
 
 class SigningQueue:

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,15 @@ from lacnode.consensus.bft.payloads import PreparePayload, RoundId
 from lacnode.consensus.ibft2.payloads import PREPARE
 from lacnode.evm.py_evm_engine import PyEvmEngine
 from lacnode.node.signing_state import open_signing_state
+from lacnode.primitives.rlp import RlpError
+from lacnode.storage.consensus_log import ConsensusLog
 from lacnode.storage.lmdb_database import LmdbDatabase
+from lacnode.storage.log_frames import UNMARKED
 from lacnode.storage.log_header import HEADER_BYTES
 from tests.support.chain_genesis import NOW, genesis
 from tests.support.chain_network import network
 from tests.support.ibft2_blocks import IBFT2_ONLY
+from tests.unit.consensus.test_journal import prepared, with_a_false_transaction
 
 OWNER, OTHER = b"\1" * 20, b"\2" * 20
 
@@ -130,14 +135,28 @@ def test_a_new_directory_an_ordinary_restart_and_an_older_database_are_no_loss(d
         journal.check_and_record(PreparePayload(RoundId(5, 0), b"\1" * 32))
 
 
+def test_a_start_does_not_decode_the_blocks_that_the_database_has(data: Path) -> None:
+    """The log of full blocks is long: a start took most of a minute, and a gigabyte."""
+    log = ConsensusLog(data / "consensus.log", owner=OWNER)
+    log.append(with_a_false_transaction(Journal(IBFT2_ONLY).record_prepared(prepared())))
+    log.close()
+    with closing(LmdbDatabase(data)) as database:
+        open_signing_state(data, OWNER, database, IBFT2_ONLY, reset=False).close()
+    shutil.rmtree(data / "database")
+    with closing(LmdbDatabase(data)) as database, pytest.raises(RlpError):
+        open_signing_state(data, OWNER, database, IBFT2_ONLY, reset=False)
+
+
 def test_a_database_that_was_deleted_is_no_loss(data: Path) -> None:
     shutil.rmtree(data / "database")
     assert opened(data).loss_reason is None
 
 
 def test_a_data_directory_of_an_older_version_is_no_loss(data: Path) -> None:
-    log = data / "consensus.log"
-    log.write_bytes(log.read_bytes()[HEADER_BYTES:])
+    log = ConsensusLog(data / "consensus.log")
+    frames = b"".join(map(UNMARKED.encode, log.records()))
+    log.close()
+    (data / "consensus.log").write_bytes(frames)
     database = LmdbDatabase(data)
     with database.write() as batch:
         batch.delete("consensus_log", b"position")

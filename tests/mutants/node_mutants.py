@@ -9,7 +9,7 @@ NODE = (
     Mutant(
         "log-after-sign",
         SIGNING,
-        """        self._records.append(self._journal.check_and_record(payload))
+        """        self._append(self._journal.check_and_record(payload))
 
     def sign(self, payload: Payload) -> SignedPayload[Payload]:
         \"\"\"Sign `payload`, which `check_and_record` has put on record before. Nothing is checked here.
@@ -20,7 +20,7 @@ NODE = (
 
     def sign(self, payload: Payload) -> SignedPayload[Payload]:
         signed = sign_payload(self._protocols.protocol_at(payload.round_id.sequence), payload, self._signer)
-        self._records.append(self._record)
+        self._append(self._record)
         return signed
 """,
         ("tests/simulation/test_data_directories.py", "-k", "torn"),
@@ -28,7 +28,7 @@ NODE = (
     Mutant(
         "proof-of-a-commit-not-recorded",
         SIGNING,
-        "self._records.append(self._journal.record_prepared(prepared))",
+        "self._append(self._journal.record_prepared(prepared))",
         "self._journal.record_prepared(prepared)",
         ("tests/simulation/test_scenarios.py", "-k", "all_restart"),
     ),

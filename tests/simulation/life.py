@@ -84,7 +84,9 @@ class Life:
             reset=False,
             disk=node.disk.files,
         )
-        self.journal = Journal.restore(self._records.records(), self.chain.protocols)
+        self.journal = Journal.restore(
+            self._records.records(), self.chain.protocols, head=self.chain.head.header.number
+        )
         chain, state_worker = cast(Blockchain, self.chain), VirtualWorker(clock)
         self._server = EthServer(self.chain, NoTransactions())
         self.synchronizer = Synchronizer(

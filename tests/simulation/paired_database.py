@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from lacnode.chain.chain_store import GENESIS, HEAD, META
+from lacnode.chain.chain_store import GENESIS, HEAD, HEADERS, META
 from lacnode.storage.log_pairing import POSITION, TABLE
 from tests.simulation.ledger import Ledger
 
 
 class LedgerDatabase:
-    """Knows the hashes of genesis and head, and the position of the consensus log, and nothing else."""
+    """Knows the hashes of genesis and head, the header of the head, and the position of the consensus log, and nothing
+    else."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -18,6 +19,7 @@ class LedgerDatabase:
         found = {
             (META, GENESIS): self._ledger.hash_at(0),
             (META, HEAD): self._ledger.head_hash,
+            (HEADERS, self._ledger.head_hash): self._ledger.head.encode(),
             (TABLE, POSITION): self._ledger.stored_log_position,
         }
         return found[table, key]

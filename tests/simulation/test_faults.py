@@ -60,15 +60,15 @@ def _change_quorum(monkeypatch: pytest.MonkeyPatch, change: int) -> None:
 
 
 def everything_is_forgotten_on_restart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Journal, "restore", lambda records, protocols: Journal(protocols))
+    monkeypatch.setattr(Journal, "restore", lambda records, protocols, head: Journal(protocols))
 
 
 def the_prepared_block_is_forgotten_on_restart(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was signed is remembered, the lock is not."""
     restore = Journal.restore
 
-    def forgetful(records: list[bytes], protocols: ProtocolSchedule) -> Journal:
-        journal = restore(records, protocols)
+    def forgetful(records: list[bytes], protocols: ProtocolSchedule, head: int) -> Journal:
+        journal = restore(records, protocols, head=head)
         for signed in journal._heights.values():
             signed.prepared = None
         return journal

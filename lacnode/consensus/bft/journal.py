@@ -35,6 +35,7 @@ from lacnode.consensus.bft.stored_proofs import (
     decode_stored_prepared,
     encode_stored_draft,
     encode_stored_prepared,
+    height_of_stored_prepared,
 )
 from lacnode.primitives import rlp
 from lacnode.primitives.rlp import RlpError, RlpFields
@@ -113,14 +114,17 @@ class Journal:
         self._heights: dict[int, SignedAtHeight] = {}
 
     @classmethod
-    def restore(cls, records: Iterable[bytes], protocols: ProtocolSchedule) -> "Journal":
-        """Rebuild the journal from its `records` (RLP), in the order in which they were written. Raises RlpError if one
-        of them is malformed.
+    def restore(cls, records: Iterable[bytes], protocols: ProtocolSchedule, *, head: int = -1) -> "Journal":
+        """Rebuild the journal from its `records` (RLP), in the order in which they were written. Blocks up to `head`, the
+        number of the last block of the database, are finished. Raises RlpError if a record is malformed. The blocks in
+        records of finished heights are not decoded.
 
-        Raises OtherProtocolError if this validator prepared a block that another protocol makes by the genesis file. A
-        draft of such a block is left out.
+        Raises OtherProtocolError if this validator prepared a block above `head` that another protocol makes by the
+        genesis file. A draft of such a block is left out.
         """
         journal = cls(protocols)
+        # The log may have a hundred full blocks. Decoding all of them would take most of a minute, and a gigabyte.
+        journal._finished = head
         for record in records:
             journal._replay(RlpFields(rlp.decode_list(record, "record"), "record"))
             # Records must be read in their order: a finished height removes what came before it.
@@ -285,9 +289,9 @@ class Journal:
                 # A record of a finished height is not needed: nothing is signed there.
                 self._remember(kind_signed, round_id, content)
         elif kind == _PREPARED:
-            prepared = decode_stored_prepared(self._protocols, fields.bytes("prepared"))
-            if prepared.height > self._finished:
-                self._remember_prepared(prepared)
+            prepared = fields.bytes("prepared")
+            if height_of_stored_prepared(prepared) > self._finished:
+                self._remember_prepared(decode_stored_prepared(self._protocols, prepared))
         elif kind == _DRAFT:
             round_id, draft = RoundId.from_fixed_size_fields(fields), fields.bytes("draft")
             if round_id.sequence > self._finished:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lacnode.consensus.bft.journal import ContradictionError, Journal, encode_loss_record
+from lacnode.consensus.bft.journal import ContradictionError, Journal, SignedAtHeight, encode_loss_record
 from lacnode.consensus.bft.messages import NO_JUSTIFICATION
 from lacnode.consensus.bft.payloads import (
     CommitPayload,
@@ -187,6 +187,38 @@ def test_the_block_of_a_proposal_is_kept_until_its_height_is_final() -> None:
     assert keeper.journal.signed_at(1).signed_draft(1) is None
     keeper.head(1)
     assert len(keeper.records) == 1
+
+
+def test_blocks_up_to_the_head_of_the_database_are_finished_and_not_decoded() -> None:
+    """A log may have a hundred full blocks. Decoding them took most of a minute at every start."""
+    keeper, block = Keeper(), make_block(GENESIS, A.address, VALIDATORS)
+    keeper.record(prepared())
+    draft = ProposalDraft(NO_JUSTIFICATION, block, propose(A, block).signed.payload.digest)
+    keeper.records.append(keeper.journal.record_draft(at(0), draft))
+    keeper.sign(PreparePayload(at(0), ONE))
+    keeper.sign(PreparePayload(at(0, height=2), ONE))
+    records = [with_a_false_transaction(record) for record in keeper.records]
+    with pytest.raises(RlpError):
+        Journal.restore(records, IBFT2_ONLY)
+    with pytest.raises(RlpError):
+        Journal.restore(records, IBFT2_ONLY, head=0)
+    journal = Journal.restore(records, IBFT2_ONLY, head=1)
+    assert journal.signed_at(1) == SignedAtHeight()
+    with pytest.raises(ContradictionError, match="block 1 is final"):
+        journal.check_and_record(PreparePayload(at(0), ONE))
+    with pytest.raises(ContradictionError, match="height 2, round 0"):
+        journal.check_and_record(PreparePayload(at(0, height=2), TWO))
+
+
+def with_a_false_transaction(record: bytes) -> bytes:
+    """The record of a prepared block or a draft, with a transaction that is none. Other records stay."""
+    kind, *fields = rlp.decode_list(record, "record")
+    if kind not in (b"\x01", b"\x03"):
+        return record
+    stored = rlp.decode_list(rlp.as_bytes(fields[-1], "stored"), "stored")
+    block = rlp.as_list(stored[1 if kind == b"\x01" else 0], "block")
+    block[1] = [b"no transaction"]
+    return rlp.encode([kind, *fields[:-1], rlp.encode(stored)])
 
 
 def test_the_round_to_go_on_in_counts_what_was_prepared() -> None:

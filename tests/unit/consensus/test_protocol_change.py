@@ -96,6 +96,8 @@ class TestJournal:
             match="block 1 has the extra data of ibft2, and by the genesis file qbft makes this block",
         ):
             Journal.restore([record], SWITCH_AT_1)
+        # A block that is final binds nothing more.
+        assert Journal.restore([record], SWITCH_AT_1, head=1).signed_at(1).prepared is None
         # A later start of QBFT leaves it as it was.
         assert Journal.restore([record], SWITCH_AT_2).signed_at(1).prepared is not None
 

@@ -206,6 +206,22 @@ def test_a_key_that_never_answers_counts_as_refused_after_a_while() -> None:
     assert signed.signed.payload == prepare(height=2)
 
 
+def test_the_records_are_compacted_earlier_if_they_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start reads all of them, and a prepared block may have megabytes."""
+    stage = Stage()
+    stage.recorded.check_and_record(prepare(height=1))
+    monkeypatch.setattr("lacnode.validator.signing.COMPACTION_BYTES", 100)
+    stage.recorded.forget_final_blocks(1)
+    assert stage.happened == ["recorded"], "one record of less than 100 bytes"
+    for round_ in range(3):
+        stage.recorded.check_and_record(prepare(height=2, round_=round_))
+    stage.recorded.forget_final_blocks(2)
+    assert stage.happened[4:] == ["rewritten"]
+    stage.recorded.check_and_record(prepare(height=3))
+    stage.recorded.forget_final_blocks(3)
+    assert stage.happened[5:] == ["recorded"], "counted from the compaction on"
+
+
 def test_the_records_are_compacted_now_and_then() -> None:
     stage = Stage()
     for number in range(1, 2 * COMPACTION_INTERVAL_BLOCKS + 1):
