@@ -122,7 +122,7 @@ class SimulatedChain:
 
     # -- verifying ahead of the head -----------------------------------------------------------------------------------
 
-    def header_chain(self) -> VerifiedHeaderChain:
+    def new_header_chain(self) -> VerifiedHeaderChain:
         head = self.head
         tally = self.tally_after(head.header)
         return VerifiedHeaderChain(
