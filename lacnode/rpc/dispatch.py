@@ -6,6 +6,7 @@ may not run on the event loop.
 
 An unexpected exception of a method is logged here. The client gets "Internal error" and no detail. CallLimitExceededError is
 expected, since the contract of a flexible group may take too long. It is answered with "Timeout expired" and not logged.
+MissingNodeError is answered with "World state unavailable" and logged without its traceback.
 
 Notifications are not carried out. This is Besu's behaviour, and it differs from the text of JSON-RPC 2.0.
 """
@@ -20,6 +21,7 @@ from typing import TypeVar
 import structlog
 
 from lacnode.evm.engine import CallLimitExceededError
+from lacnode.evm.merkle_trie import MissingNodeError
 from lacnode.rate_limited_log import RateLimitedLog
 from lacnode.rpc import errors
 from lacnode.rpc.call_statistics import CallStatistics
@@ -315,12 +317,8 @@ class Dispatcher:
             return result_of_trial if done else (yield result)
         except RpcError:
             raise
-        except CallLimitExceededError:
-            raise errors.timeout() from None
-        except Exception:
-            # The exception's text may hold file names or private data. It goes to the log alone.
-            self._log.exception(call.method, "a method failed", method=call.method)
-            raise errors.internal_error() from None
+        except Exception as failure:
+            raise _error_for(failure, call.method, self._log) from None
 
     def _method(self, call: Call, caller: _Caller) -> Method:
         own = caller.own.get(call.method)
@@ -368,6 +366,20 @@ class Dispatcher:
         except (TypeError, ValueError, RecursionError):
             log.exception("a method answered with what JSON cannot say")
             return encode_reply(error_reply(reply.get("id"), errors.internal_error()), pretty=self._pretty)
+
+
+def _error_for(failure: Exception, method: str, limited_log: RateLimitedLog) -> RpcError:
+    """Return the error reply for what `method` raised, and log what is a fault. Call it in the handler of `failure`."""
+    if isinstance(failure, CallLimitExceededError):
+        return errors.timeout()
+    if isinstance(failure, MissingNodeError):
+        # The client gets the answer of a reader process. States are never pruned, so the operator must know of it.
+        text = "a method reads a state that is not in the database"
+        limited_log.warning((method, "state"), text, method=method, reason=str(failure))
+        return errors.world_state_unavailable()
+    # The exception's text may hold file names or private data. It goes to the log alone.
+    limited_log.exception(method, "a method failed", method=method)
+    return errors.internal_error()
 
 
 def _refusal(value: object, error: RpcError) -> Json | None:

@@ -195,7 +195,7 @@ def finished(steps: Steps, services: RpcServices | None = None) -> Reply:
 def _after_reading(steps: Steps, call: ReadCall, services: RpcServices) -> Callable[[], object]:
     try:
         return partial(steps.send, answered(call, services))
-    except RpcError as error:
+    except Exception as error:
         return partial(steps.throw, error)
 
 

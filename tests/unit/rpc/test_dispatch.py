@@ -6,12 +6,14 @@ from typing import Any, cast
 
 import pytest
 
+from lacnode.chain.chain_store import DatabaseNodeStore, MissingStateError
+from lacnode.evm.merkle_trie import MissingNodeError
 from lacnode.rpc.dispatch import Dispatcher, Pause, Reply
 from lacnode.rpc.errors import RpcError, invalid_request
 from lacnode.rpc.method_registry import Method, MethodRegistry
 from lacnode.rpc.services import RpcServices
 from tests.support.logs import logs_of_this_thread
-from tests.support.rpc_chain import finished
+from tests.support.rpc_chain import RICH, STORER_ADDRESS, finished, node
 
 CALLS: list[object] = []
 
@@ -45,7 +47,12 @@ def bad_wish(services: RpcServices, params: Sequence[object]) -> object:
     raise invalid_request()
 
 
+def without_state(services: RpcServices, params: Sequence[object]) -> object:
+    raise MissingNodeError("trie node 0x11 of a private state is missing")
+
+
 METHODS = (
+    Method("test_withoutState", "TEST", without_state),
     Method("test_echo", "TEST", echo),
     Method("test_fail", "TEST", fail),
     Method("test_refuse", "TEST", refuse),
@@ -176,6 +183,40 @@ class TestCalls:
         assert error_of(reply) == (1, -32603, "Internal error")
         assert b"secret" not in reply.body
         assert [entry["method"] for entry in logs] == ["test_fail"]
+
+    def test_a_state_that_is_not_kept_is_named_as_by_a_reader_process(self) -> None:
+        with logs_of_this_thread() as logs:
+            reply = http(call("test_withoutState"))
+        assert error_of(reply) == (1, -32000, "World state unavailable")
+        (entry,) = logs
+        assert (entry["log_level"], entry["method"]) == ("warning", "test_withoutState")
+        assert "0x11" in entry["reason"]
+        assert "exc_info" not in entry
+
+    @pytest.mark.parametrize(
+        ("method", "params"),
+        [
+            ("eth_getBalance", ["0x" + RICH.address.hex(), "latest"]),
+            ("eth_getTransactionCount", ["0x" + RICH.address.hex(), "latest"]),
+            ("eth_getStorageAt", ["0x" + STORER_ADDRESS.hex(), "0x0", "latest"]),
+            ("eth_getProof", ["0x" + RICH.address.hex(), [], "latest"]),
+            ("eth_call", [{"to": "0x" + STORER_ADDRESS.hex()}, "latest"]),
+        ],
+    )
+    def test_every_method_names_a_state_that_is_not_kept(
+        self, method: str, params: list[object], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tried = node()
+
+        def missing(store: DatabaseNodeStore, key: bytes) -> bytes:
+            raise MissingStateError(key)
+
+        monkeypatch.setattr(DatabaseNodeStore, "get", missing)
+        steps = Dispatcher(tried.registry, tried.services).answer_http(call(method, params=params).encode())
+        with logs_of_this_thread() as logs:
+            reply = finished(steps, tried.services)
+        assert error_of(reply) == (1, -32000, "World state unavailable")
+        assert "lacnode database verify" in logs[0]["reason"]
 
     def test_a_result_that_json_cannot_say_is_an_internal_error(self) -> None:
         with logs_of_this_thread() as logs:
