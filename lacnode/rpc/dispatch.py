@@ -112,8 +112,8 @@ class Pause(Enum):
 
 
 Steps = Generator[ReadCall | Pause, object, Reply]
-"""The steps of an answer. After a `ReadCall`, send the generator its result or throw the RpcError that the call ended
-with."""
+"""The steps of an answer. After a `ReadCall`, send the generator its result or throw the error that the call ended with, of
+any class: the steps make a reply of each, and log what is no RpcError."""
 
 T = TypeVar("T")
 Part = Generator[ReadCall | Pause, object, T]

@@ -17,7 +17,6 @@ import trio
 
 from lacnode.fair_share import FairShare, Shares
 from lacnode.rpc.dispatch import Pause, Reply, Steps
-from lacnode.rpc.errors import RpcError
 from lacnode.rpc.fair_limiter import FairLimiter
 from lacnode.rpc.read_calls import ReadCall
 from lacnode.rpc.time_share import TimeShare
@@ -104,8 +103,7 @@ class RequestRunner:
     async def run(self, request: bytes, steps: Steps, client: str) -> Reply:
         """Run `steps` to their end and return their reply. `request` is the JSON text and `client` the sender's
         address. There is no time limit here: cancel it. A cancelled step goes on in its thread, and its result is
-        dropped. An RpcError of `readers` goes to the steps, which make a reply of it. Another error of `readers` passes
-        through, and there is no reply.
+        dropped. An error of `readers` goes to the steps, which make a reply of it.
 
         Private calls have worker threads of their own, and so have searches for flexible groups. A batch with one
         private call counts as private, and one with such a search as a search. A request with an escaped letter counts
@@ -133,9 +131,9 @@ class RequestRunner:
             # Counted here only: before this step the text is not parsed, or its call is in a thread, of which there are few.
             with self._waiting.hold(request, client):
                 return partial(steps.send, await self._readers.read(call, client))
-        except RpcError as error:
+        except Exception as error:
             # The error is raised inside the generator, so that the dispatcher makes the reply to this one
-            # call of a batch.
+            # call of a batch. It also logs what is no RpcError, such as a StorageError of the node's database.
             return partial(steps.throw, error)
 
     def _threads_for(self, request: bytes) -> "_Threads":

@@ -1,20 +1,28 @@
 """What requests cost the event loop, and who waits for it."""
 
 import itertools
+import json
 import sys
 import threading
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import cast
 
 import orjson
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from lacnode.rpc.dispatch import Pause, Reply, Steps
+from lacnode.rpc.dispatch import Dispatcher, Pause, Reply, Steps
 from lacnode.rpc.errors import BusyError
-from lacnode.rpc.read_calls import ReadCall
+from lacnode.rpc.method_registry import Method, MethodRegistry
+from lacnode.rpc.read_calls import ReadCall, ReadContext
 from lacnode.rpc.request_runner import QUICK_REQUEST_BYTES, WORKER_THREADS, RequestRunner
+from lacnode.rpc.services import RpcServices
 from lacnode.rpc.time_share import TimeShare
 from lacnode.rpc.waiting_memory import estimate_parsed_bytes
+from lacnode.storage.storage_errors import StorageError
+from tests.support.logs import captured_logs
 
 
 class NoReaders:
@@ -182,3 +190,29 @@ async def test_parsed_requests_that_wait_for_a_reader_have_a_size_together(monke
             readers.may_answer.set()
         for client in ("10.0.0.1", "10.0.0.3"):
             assert await runner.run(fat, reading(), client) == Reply(b"read")
+
+
+class FailingReaders(NoReaders):
+    """Readers for which the node cannot commit its blocks."""
+
+    async def read(self, call: ReadCall, client: str) -> object:
+        raise StorageError("writing data.mdb failed: Input/output error")
+
+
+def long_read(reading: ReadContext, params: Sequence[object]) -> object:
+    raise AssertionError("it is left to a reader")
+
+
+async def test_a_failure_of_the_readers_is_an_answer_and_its_cause_is_in_the_log() -> None:
+    """The connection ended without an answer."""
+    method = Method("test_read", "TEST", lambda services, params: ReadCall(long_read, [], is_long=True))
+    services = cast(RpcServices, SimpleNamespace(client=""))
+    dispatcher = Dispatcher(MethodRegistry([method], ["TEST"]), services)
+    request = b'[{"id":1,"method":"test_read"},{"id":2,"method":"unknown"}]'
+    with captured_logs() as logs, trio.fail_after(60):
+        reply = await RequestRunner(FailingReaders()).run(request, dispatcher.answer_http(request), "10.0.0.1")
+    answers = {answer["id"]: answer["error"]["message"] for answer in json.loads(reply.body)}
+    assert answers == {1: "Internal error", 2: "Method not found"}
+    (entry,) = logs
+    assert entry["method"] == "test_read"
+    assert entry["exc_info"]
