@@ -137,6 +137,7 @@ class PollingFilters:
     def _gather_matching(self, id_: str, filter_: PollingFilter, number: int, logs: Sequence[LogWithMetadata]) -> None:
         """Add those `logs` of block `number` to a log filter that it wants. They are matched without the lock."""
         query = filter_.query
+        # As in Besu, the first block of the range does not count here, in contrast to a subscription's.
         if query is not None and (not query.fixed_to or number <= query.to_block):
             matching = (found for found in logs if query.wanted.matches(found.log))
             # One more than a filter may have: the next `_sweep` deletes the filter, and the rest takes no memory.

@@ -174,6 +174,12 @@ class TestChanges:
         polling.log(1)
         assert (len(polling.changes(bounded)), len(polling.changes(unbounded))) == (1, 2)
 
+    def test_a_first_block_ahead_does_not_delay_gathering_as_in_besu(self) -> None:
+        polling = Polling()
+        ahead = polling.call("newFilter", {"fromBlock": "0x9"})
+        polling.log(0)
+        assert len(polling.changes(ahead)) == 1
+
     def test_earliest_as_the_end_is_the_genesis(self) -> None:
         polling = Polling()
         bounded, from_it = (
