@@ -54,8 +54,7 @@ def method_not_found() -> RpcError:
 
 def method_not_enabled() -> RpcError:
     """Return the error -32604 "Method not enabled": Besu has the method and this node does not, a contract names the
-    validators and the method is about votes, or the API group of the method is not enabled on this port. In the last
-    case the method is one of Besu's or begins with `lac_`."""
+    validators and the method is about votes, or the API group of the method is not enabled on this port."""
     return RpcError(METHOD_NOT_ENABLED, "Method not enabled")
 
 

@@ -73,9 +73,15 @@ engine_getPayloadV3 engine_getPayloadV4 engine_getPayloadV6110 engine_newPayload
 engine_newPayloadV4 engine_newPayloadV6110 engine_preparePayload_debug
 """
 
-KNOWN_METHODS = frozenset(_KNOWN.split())
-"""The methods of Besu 24.1.0 and 25.5.0. A call to one that this node does not have is "Method not enabled", not "Method not
-found"."""
+_OF_OTHER_CLIENTS = """
+eth_config istanbul_candidates istanbul_getSignersFromBlock istanbul_getSignersFromBlockByHash istanbul_getValidators
+istanbul_getValidatorsAtHash istanbul_isValidator istanbul_nodeAddress istanbul_status trace_replayTransaction txpool_content
+txpool_contentFrom txpool_inspect txpool_status
+"""
+
+KNOWN_METHODS = frozenset((_KNOWN + _OF_OTHER_CLIENTS).split())
+"""The methods of Besu 24.1.0 and 25.5.0, and those of this node that Besu 25.5.0 does not have, except `lac_` methods. A
+call to one that is not enabled, or that this node does not have, is "Method not enabled", not "Method not found"."""
 
 
 class MethodRegistry:
@@ -90,8 +96,8 @@ class MethodRegistry:
         self._methods = {method.name: method for method in methods if method.group in enabled}
 
     def find(self, name: str) -> Method:
-        """Return the method with this name. RpcError "Method not enabled" if it is in no enabled group, but Besu has it
-        or it begins with `lac_`. RpcError "Method not found" for any other name."""
+        """Return the method with this name. RpcError "Method not enabled" if it is in no enabled group, but it is
+        in `KNOWN_METHODS` or begins with `lac_`. RpcError "Method not found" for any other name."""
         method = self._methods.get(name)
         if method is not None:
             return method

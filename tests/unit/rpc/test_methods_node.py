@@ -454,6 +454,11 @@ class TestGroups:
             assert at.fails(method) == NOT_ENABLED
         assert at.call("eth_blockNumber") == "0x0"
 
+    def test_every_method_of_a_group_that_is_off_is_switched_off(self) -> None:
+        at = node(groups=())
+        names = [method.name for method in all_methods(protocols=["ibft2", "qbft"]) if method.group != "RPC"]
+        assert [name for name in names if at.fails(name) != NOT_ENABLED] == []
+
     def test_modules_are_those_enabled(self) -> None:
         at = node(groups=("ETH", "NET", "IBFT"))
         assert at.call("rpc_modules") == {"eth": "1.0", "net": "1.0", "ibft": "1.0"}
@@ -471,22 +476,7 @@ class TestGroups:
     def test_every_method_belongs_to_a_group_and_is_known_to_besu_or_ours(self) -> None:
         for method in all_methods():
             assert method.group in (*GROUPS, "RPC")
-            assert (
-                method.name in KNOWN_METHODS
-                or method.name.startswith(("lac_", "istanbul_"))
-                or method.name in OF_OTHER_CLIENTS
-            )
-
-
-OF_OTHER_CLIENTS = {
-    "eth_config",
-    "txpool_status",
-    "txpool_content",
-    "txpool_contentFrom",
-    "txpool_inspect",
-    "trace_replayTransaction",
-}
-"""Methods that Besu 25.5.0 has not, and tools ask for."""
+            assert method.name in KNOWN_METHODS or method.name.startswith("lac_")
 
 
 class TestPoolAsGethShowsIt:

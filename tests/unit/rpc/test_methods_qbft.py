@@ -12,7 +12,6 @@ from tests.support.validator_list_contract import LIST_ADDRESS, list_account, se
 
 LISTED = [to_hex(address) for address in VALIDATORS]
 NOT_ENABLED = (-32604, "Method not enabled")
-NOT_FOUND = (-32601, "Method not found")
 
 
 def by_contract() -> RpcTestNode:
@@ -148,4 +147,4 @@ def test_the_request_timeout_is_in_seconds() -> None:
 def test_each_chain_has_the_methods_of_its_protocol_only() -> None:
     assert qbft_node().fails("ibft_getPendingVotes") == NOT_ENABLED
     assert node().fails("qbft_getPendingVotes") == NOT_ENABLED
-    assert node().fails("istanbul_getValidators") == NOT_FOUND
+    assert node().fails("istanbul_getValidators") == NOT_ENABLED
