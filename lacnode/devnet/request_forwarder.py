@@ -20,6 +20,8 @@ MAX_FORWARDED = 100
 """Requests that may wait for the node at a time."""
 
 MAX_REPLY_BYTES = 64 * 2**20
+"""Bytes of one response of the node. The longest answer of a node is shorter."""
+
 _NOT_FORWARDED = frozenset(("connection", "content-length", "host", "keep-alive", "transfer-encoding", "expect"))
 _NOT_RETURNED = frozenset(("connection", "content-length", "transfer-encoding", "content-encoding", "date"))
 
@@ -34,16 +36,17 @@ class RequestForwarder:
         self._limiter = trio.CapacityLimiter(MAX_FORWARDED)
 
     async def forward(self, request: Request) -> Response:
-        """Return the node's response. Of a body of more than `MAX_REPLY_BYTES` the rest is left out. Status 503 if the
-        node does not answer. It waits while the nodes are stopped, and while `MAX_FORWARDED` other requests are at the
-        node."""
+        """Return the node's response. Status 502 if its body has more than `MAX_REPLY_BYTES`, and 503 if the node does
+        not answer. The body of both is an object with a `message`. It waits while the nodes are stopped, and while
+        `MAX_FORWARDED` other requests are at the node."""
         async with self._pause.admit_request():
             return await trio.to_thread.run_sync(
                 partial(_exchange, self._port, request), limiter=self._limiter, abandon_on_cancel=True
             )
 
     async def call(self, method: str, *params: object) -> object:
-        """Return the result of one JSON-RPC call. RpcError with the node's error, or if the node does not answer."""
+        """Return the result of one JSON-RPC call. RpcError with the node's error, or if the node does not answer or
+        answers too much."""
         body = orjson.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
         response = await self.forward(Request("POST", "/", {JSON[0]: JSON[1]}, body))
         try:
@@ -53,7 +56,10 @@ class RequestForwarder:
             raise RpcError(INTERNAL_ERROR, "the node does not answer") from None
         if error is not None:
             raise RpcError(error["code"], error["message"], error.get("data"))
-        return answer.get("result")
+        # Failures of HTTP, those of `forward` too, are objects with a message alone.
+        if "result" not in answer:
+            raise RpcError(INTERNAL_ERROR, str(answer.get("message", "the node does not answer")))
+        return answer["result"]
 
 
 def _exchange(port: int, request: Request) -> Response:
@@ -65,8 +71,16 @@ def _exchange(port: int, request: Request) -> Response:
         connection.request(request.method, request.target, request.body, headers)
         reply = connection.getresponse()
         kept = tuple((name.lower(), value) for name, value in reply.getheaders() if name.lower() not in _NOT_RETURNED)
-        return Response(reply.status, reply.read(MAX_REPLY_BYTES), kept)
+        body = reply.read(MAX_REPLY_BYTES + 1)
+        # A part of a JSON document is none: the client would not know why.
+        if len(body) > MAX_REPLY_BYTES:
+            return _failure(502, f"the answer of the node has more than {MAX_REPLY_BYTES} bytes")
+        return Response(reply.status, body, kept)
     except (OSError, http.client.HTTPException):
-        return Response(503, b'{"message":"the node does not answer"}', (JSON,))
+        return _failure(503, "the node does not answer")
     finally:
         connection.close()
+
+
+def _failure(status: int, message: str) -> Response:
+    return Response(status, orjson.dumps({"message": message}), (JSON,))
