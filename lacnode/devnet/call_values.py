@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from lacnode.primitives.hexadecimal import address_from_hex, from_hex, to_hex
-from lacnode.rpc.errors import invalid_params
+from lacnode.rpc import parameters
+from lacnode.rpc.errors import RpcError, invalid_params
 
 
 def required_values(params: list[Any], count: int) -> list[Any]:
@@ -19,19 +20,10 @@ def parse_quantity(value: object, bits: int = 64) -> int:
     """Return `value` as an integer from 0 to below 2**`bits`. `value` is an integer, or a text with decimal digits or
     with hexadecimal digits after 0x. RpcError for anything else, also for a boolean or a decimal fraction."""
     try:
-        number = _integer(value)
-    except ValueError:
-        number = -1
-    if not 0 <= number < 2**bits:
-        raise invalid_params(f"a quantity was expected, not {json.dumps(value, default=str)[:80]}")
-    return number
-
-
-def _integer(value: object) -> int:
-    """Return the integer that `value` means. ValueError if it means none."""
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ValueError("neither a number nor a text")
-    return value if isinstance(value, int) else int(value, 16 if value.startswith("0x") else 10)
+        # `int` alone would also take underscores, spaces, a sign, and digits of other scripts.
+        return parameters.parse_quantity(value, "quantity", 2**bits - 1)
+    except RpcError:
+        raise invalid_params(f"a quantity was expected, not {json.dumps(value, default=str)[:80]}") from None
 
 
 def normalize_address(value: object) -> str:
