@@ -6,10 +6,11 @@ import trio
 
 from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
-from lacnode.devnet.account_signing import AccountSigner, UnknownAccountError
+from lacnode.devnet.account_signing import QUANTITIES, AccountSigner, UnknownAccountError
 from lacnode.devnet.call_values import parse_quantity, transaction_data
 from lacnode.devnet.request_forwarder import RequestForwarder
 from lacnode.primitives.hexadecimal import to_hex
+from lacnode.rpc import parameters
 from lacnode.rpc.errors import SERVER_ERROR, RpcError, invalid_params
 
 
@@ -53,6 +54,8 @@ class AccountSender:
         # One name for the data, so that what is signed is what was estimated.
         filled = {name: value for name, value in call.items() if value is not None and name != "input"}
         filled["data"] = to_hex(transaction_data(call))
+        # In one form too: the node takes the text of an amount for hexadecimal without 0x too, as Besu does.
+        filled |= {name: hex(parameters.parse_quantity(filled[name], name)) for name in QUANTITIES if name in filled}
         if "nonce" not in filled:
             filled["nonce"] = await self._node.call("eth_getTransactionCount", call["from"], "pending")
         if "gas" not in filled:

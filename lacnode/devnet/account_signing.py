@@ -10,6 +10,10 @@ from lacnode.primitives.hexadecimal import address_from_hex, from_hex, to_hex
 from lacnode.primitives.keccak import keccak256
 from lacnode.primitives.rlp import RlpValue
 from lacnode.primitives.transaction import ACCESS_LIST, FEE_MARKET, LEGACY, encode_signed_transaction
+from lacnode.rpc.parameters import parse_quantity
+
+QUANTITIES = ("nonce", "gas", "value", "gasPrice", "maxFeePerGas", "maxPriorityFeePerGas")
+"""The numbers of a call object that are signed."""
 
 
 class UnknownAccountError(Exception):
@@ -54,7 +58,8 @@ class AccountSigner:
         """Return the signed transaction of a call object, as hexadecimal text with 0x. Its type follows from the
         fields: 2 with a maximum fee, 1 with an access list alone, else 0. The call object must be complete: a missing
         value is signed as 0, missing data as empty, and a missing `to` as a creation. UnknownAccountError if `from` is
-        no account of the devnet, KeyError if it is missing. ValueError, KeyError or TypeError if a value is malformed.
+        no account of the devnet, KeyError if it is missing. RpcError, ValueError, KeyError or TypeError if a value is
+        malformed.
         """
         key = self.key(str(call["from"]))
         type_ = _type_of(call)
@@ -89,10 +94,7 @@ def _type_of(call: Mapping[str, object]) -> int:
 
 def _scalar(call: Mapping[str, object], name: str) -> bytes:
     value = call.get(name)
-    number = value if isinstance(value, int) else int(str(value or "0x0"), 16)
-    if not 0 <= number < 2**256:
-        raise ValueError(f"{name}: a quantity below 2**256 was expected")
-    return rlp.encode_scalar(number)
+    return rlp.encode_scalar(0 if value is None else parse_quantity(value, name))
 
 
 def _access_list(entries: object) -> list[RlpValue]:

@@ -8,6 +8,9 @@ from eth_account.messages import encode_defunct
 
 from lacnode.devnet.account_signing import AccountSigner, UnknownAccountError
 from lacnode.devnet.accounts import mnemonic_accounts
+from lacnode.primitives.hexadecimal import from_hex
+from lacnode.primitives.transaction import Transaction
+from lacnode.rpc.errors import RpcError
 
 CHAIN_ID = 648_555
 ACCOUNT = mnemonic_accounts()[0]
@@ -50,7 +53,14 @@ def test_other_accounts_are_refused() -> None:
         SIGNER.sign_message("0x" + "11" * 20, b"hello")
 
 
-@pytest.mark.parametrize("value", ["0x1" + "0" * 64, "-0x1", -1])
-def test_a_quantity_out_of_range_is_refused(value: object) -> None:
-    with pytest.raises(ValueError, match="quantity"):
+@pytest.mark.parametrize("value", ["0x1" + "0" * 64, "-0x1", -1, True, False, "", "1f", "0x_1", 1.5])
+def test_a_value_that_is_no_quantity_is_refused(value: object) -> None:
+    with pytest.raises(RpcError) as refused:
         SIGNER.sign_transaction({"from": ACCOUNT.address, **COMMON, "gasPrice": "0x0", "value": value})
+    assert refused.value.data == "value: a quantity was expected"
+
+
+@pytest.mark.parametrize("value", [100, "100", "0x64"])
+def test_text_without_0x_is_decimal(value: object) -> None:
+    raw = SIGNER.sign_transaction({"from": ACCOUNT.address, **COMMON, "gasPrice": "0x0", "value": value})
+    assert Transaction.decode(from_hex(raw)).value == 100
