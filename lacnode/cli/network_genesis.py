@@ -6,7 +6,7 @@ The same input gives the same bytes. Must not make keys: the addresses of a netw
 
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,11 +85,13 @@ def write_genesis_and_expected_hashes(file: Path, directory: Path) -> int:
 
 def _make_genesis_and_hashes(network: NetworkModel) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the genesis document, and the block hash (`hash`) and state root (`stateRoot`) that it must give, each 64
-    hexadecimal digits after 0x. UsageError for an address, a role or an enode that is none, and for a genesis that this
-    node cannot run.
+    hexadecimal digits after 0x. UsageError for an address, a role or an enode that is none, for a validator, a
+    permitted node or a permitted account that is listed twice, and for a genesis that this node cannot run.
     """
     # Headers list validators sorted by address. Sorting here makes the order in the file irrelevant to the hash.
     validators = tuple(sorted(_address(text) for text in network.validators))
+    # A validator that counts twice and signs once would leave the network without a quorum.
+    _check_listed_once("validators", [to_hex(validator) for validator in validators])
     genesis = dict(network.genesis)
     genesis["extraData"] = to_hex(encode_genesis_extra_data(_spec(genesis), validators))
     if network.permissions is not None:
@@ -133,9 +135,30 @@ def _contracts(permissions: PermissionsModel) -> dict[str, Any]:
         module.NodeEntry(_enode(node.enode), _type(node.role), node.name, node.organization)
         for node in permissions.nodes
     ]
-    admins = [_address(text) for text in permissions.admins]
-    found: dict[str, Any] = module.permissioning_alloc(admins, entries, [_address(t) for t in permissions.accounts])
+    admins = _addresses("permissions.admins", permissions.admins)
+    accounts = _addresses("permissions.accounts", permissions.accounts)
+    # The contracts refuse these. Their refusal would not say which entry it is about.
+    _check_listed_once("permissions.nodes", [to_hex(entry.enode.id) for entry in entries])
+    _check_listed_once("permissions.accounts", [to_hex(account) for account in accounts])
+    found: dict[str, Any] = module.permissioning_alloc(admins, entries, accounts)
     return found
+
+
+def _check_listed_once(place: str, names: Sequence[str]) -> None:
+    """UsageError, with `place` for the list in the file, if one of `names` is in it twice."""
+    seen = set[str]()
+    for name in names:
+        if name in seen:
+            raise UsageError(f"{place}: {name} is listed twice: list it once")
+        seen.add(name)
+
+
+def _addresses(place: str, texts: Sequence[str]) -> list[bytes]:
+    """Return the addresses of the list `place` of the file. UsageError if one is none, or the zero address."""
+    addresses = [_address(text) for text in texts]
+    if bytes(20) in addresses:
+        raise UsageError(f"{place}: the zero address cannot be listed")
+    return addresses
 
 
 def _enode(text: str) -> Enode:

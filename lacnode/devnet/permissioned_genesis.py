@@ -47,7 +47,7 @@ def permissioning_alloc(
     """Return the entries of a genesis' `alloc` for the contracts of permissioning, by address (text with 0x). `admins`
     (at least one) may change the rules. `senders` may send transactions and create contracts. Nodes may connect by
     their types, by the rules of LACChain's topology. Addresses have 20 bytes. UnsupportedNodeError if the host of a
-    node is a name. AssertionError if a node or a sender is given twice."""
+    node is a name. AssertionError if a node (by its id) or a sender is given twice, or for the zero address."""
     workshop = _Workshop()
     # The admin contract is placed and not registered yet: the calls of the set-up are not checked before it is.
     workshop.place(ADMIN, "Admin", encode(["address[]"], [admins]))
