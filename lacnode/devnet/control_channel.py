@@ -34,8 +34,8 @@ async def serve_control(
     directory: Path, handle: CommandHandler, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
     """Answer the commands of the devnet's coordinator for the node in `directory` with what `handle` returns, until
-    cancelled. A ControlError, ValueError or TypeError of `handle` refuses the command with its text. Reports as started
-    when the port is open. `control.json` stays behind. OSError if the port or the file cannot be made."""
+    cancelled. A ControlError, ValueError, TypeError or KeyError of `handle` refuses the command with its text. Reports
+    as started when the port is open. `control.json` stays behind. OSError if the port or the file cannot be made."""
     token = secrets.token_hex(16)
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     port = listeners[0].socket.getsockname()[1]
@@ -89,6 +89,9 @@ async def _answer(stream: trio.SocketStream, token: str, handle: CommandHandler)
     # JSON of thousands of levels ends in a RecursionError. It comes before the token is looked at.
     except (ControlError, ValueError, TypeError, RecursionError, trio.BrokenResourceError) as error:
         return {"error": str(error)}
+    # Its text is the key alone. The error would end the node with all its tasks.
+    except KeyError as error:
+        return {"error": f"missing: {error}"}
 
 
 async def _read_line(stream: trio.SocketStream) -> bytes:

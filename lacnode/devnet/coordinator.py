@@ -132,7 +132,7 @@ class Coordinator:
 
     async def reset(self) -> None:
         """Take all nodes back to the genesis block, with the machine's clock, and forget all snapshots. DevnetError as
-        for `revert`, and on a devnet with transaction managers."""
+        for `revert`, and on a devnet with transaction managers. DevnetStateError if no copy can be made."""
         async with self._lock:
             if any(node.privacy_key for node in self.group.manifest().nodes):
                 # Their directories hold keys beside the payloads, and only a snapshot has both.

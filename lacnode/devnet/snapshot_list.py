@@ -8,6 +8,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from lacnode.devnet.devnet_state import DevnetStateError
+
 MAX_SNAPSHOTS = 100
 """Snapshots that are kept. Beyond that, the oldest is forgotten."""
 
@@ -45,11 +47,15 @@ class SnapshotList:
         return self._last_copy
 
     def new_empty_copy(self) -> int:
-        """Make a copy without files, that of nodes before their first start. Return its number. OSError if its
-        directory cannot be made."""
+        """Make a copy without files, that of nodes before their first start. Return its number. DevnetStateError if
+        its directory cannot be made."""
         copy = self.new_copy_number()
         # It is on the disk, so that no later coordinator uses the number again.
-        (self._directory / str(copy)).mkdir(mode=0o700, parents=True)
+        directory = self._directory / str(copy)
+        try:
+            directory.mkdir(mode=0o700, parents=True)
+        except OSError as error:
+            raise DevnetStateError(f"{directory} cannot be made: {error}") from None
         return copy
 
     def add(self, snapshot: NetworkSnapshot) -> int:

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pytest
+
+from lacnode.devnet.devnet_state import DevnetStateError
 from lacnode.devnet.snapshot_list import MAX_SNAPSHOTS, NetworkSnapshot, SnapshotList
 
 
@@ -68,3 +71,11 @@ def test_a_reset_forgets_all_snapshots_and_its_empty_copy_stays(tmp_path: Path) 
     assert list((tmp_path / str(copy)).iterdir()) == []
     # A node that is down during the reset follows it, so the number must not be given to another copy.
     assert SnapshotList(tmp_path, copy).new_copy_number() > copy
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    """The endpoint for developers answers with this text."""
+    (tmp_path / "snapshots").write_text("no directory")
+    snapshots = SnapshotList(tmp_path / "snapshots", None)
+    with pytest.raises(DevnetStateError, match=f"{tmp_path}/snapshots/1 cannot be made: .*Not a directory"):
+        snapshots.new_empty_copy()
