@@ -30,11 +30,10 @@ class HeldBytes:
         self.logs = 0
 
 
-def limit_call_memory_and_logs(state: Any) -> None:
+def limit_call_memory_and_logs(state: Any) -> HeldBytes:
     """Make every computation of `state` raise SizeExceededError when the memory and the state that a call holds, or its
-    logs, have more than `MAX_CALL_MEMORY_BYTES`. The counts of memory and logs are not set to 0 between calls: those of
-    several calls on one `state` add up."""
-    limit_total_memory_and_logs(state, MAX_CALL_MEMORY_BYTES, MAX_CALL_MEMORY_BYTES)
+    logs, have more than `MAX_CALL_MEMORY_BYTES`. Set the returned counts to 0 before each further call on `state`."""
+    return limit_total_memory_and_logs(state, MAX_CALL_MEMORY_BYTES, MAX_CALL_MEMORY_BYTES)
 
 
 def limit_total_memory_and_logs(state: Any, max_memory: int, max_logs: int) -> HeldBytes:

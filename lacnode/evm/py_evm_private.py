@@ -285,7 +285,7 @@ def _run(
     root: bytes,
     message: PrivateMessage,
     budget: ExecutionBudget,
-    bound: Callable[[Any], None],
+    bound: Callable[[Any], object],
 ) -> PrivateResult:
     state = type(public_state)(store, public_state.execution_context, root)
     state.budget = budget

@@ -17,7 +17,7 @@ from lacnode.evm.py_evm_block import (
 )
 from lacnode.evm.py_evm_call_rules import checked_call
 from lacnode.evm.py_evm_halts import failure_in_besu_words, halt_name_with_cause
-from lacnode.evm.py_evm_limits import MAX_CALL_MEMORY_BYTES, limit_total_memory_and_logs
+from lacnode.evm.py_evm_limits import limit_call_memory_and_logs
 from lacnode.evm.py_evm_overrides import apply_overrides
 from lacnode.evm.py_evm_recorder import TraceRecorder
 from lacnode.evm.py_evm_tracing_executor import run_recorded
@@ -77,7 +77,7 @@ class SimulatedBlock(PyEvmBlock):
         super().__init__(start)
 
     def _begin(self) -> None:
-        self._held = limit_total_memory_and_logs(self._state, MAX_CALL_MEMORY_BYTES, MAX_CALL_MEMORY_BYTES)
+        self._held = limit_call_memory_and_logs(self._state)
         # Before the calls that begin a block: they see the overrides too, as in Besu.
         apply_overrides(self._state, self._overrides)
         super()._begin()

@@ -99,10 +99,12 @@ class PyEvmTracingExecutor:
             self._spec, self._store, header.state_root, header, self._ancestor_hash, base_fee=base_fee
         )
         state.budget = self._budget
-        limit_call_memory_and_logs(state)
+        held = limit_call_memory_and_logs(state)
         original = state.computation_class
         for call, options in calls:
             state.computation_class = original
+            # Each call may take as much as one call, as with the native engine.
+            held.memory = held.logs = 0
             yield self._call(state, header, call, base_fee, options)
             state._account_db.lock_changes()
 

@@ -137,3 +137,18 @@ class TestErrors:
 
     def test_too_many_calls_are_refused(self, at: RpcTestNode) -> None:
         assert at.fails("trace_callMany", [[{}, ["trace"]]] * 101, "latest")[0] == -32005
+
+    def test_each_of_many_calls_may_take_the_memory_and_logs_of_one(
+        self, at: RpcTestNode, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """py-evm added up those of all calls before, and the native engine did not."""
+        for module in ("py_evm_limits", "native_tracing_executor"):
+            monkeypatch.setattr(f"lacnode.evm.{module}.MAX_CALL_MEMORY_BYTES", 100_000)
+
+        def logging(size: int) -> list[object]:
+            # LOG0 of `size` bytes of new memory.
+            return [{"data": f"0x62{size:06x}6000a000"}, ["trace"]]
+
+        found = traces(at, "trace_callMany", [logging(60_000)] * 3, "latest")
+        assert ["error" in result["trace"][0] for result in found] == [False] * 3
+        assert at.fails("trace_callMany", [logging(60_000), logging(120_000)], "latest") == (-32603, "Timeout expired")
