@@ -97,7 +97,8 @@ def istanbul_status(reading: ReadContext, params: Params) -> object:
     """Return how many blocks each validator created in a range of blocks, and the number of these blocks. `params` are
     the first block of the range and the block after its last one. Without parameters the range is the
     `DEFAULT_STATUS_BLOCKS` blocks before the head. The head and the genesis never count. RpcError if the range is wrong
-    or longer than `MAX_STATUS_BLOCKS`, or the validators cannot be read, and CallTimeoutError if the time is over."""
+    or longer than `MAX_STATUS_BLOCKS`, or the validators or a creator cannot be read, and CallTimeoutError if the time
+    is over."""
     first, end = _status_range(reading, params)
     last = reading.chain.header_at(end)
     if last is None:
@@ -108,7 +109,7 @@ def istanbul_status(reading: ReadContext, params: Params) -> object:
         header = reading.chain.header_at(number)
         if header is None:
             raise internal_error()
-        creator = to_hex(reading.chain.protocols.creator(header))
+        creator = _creator(reading, header)
         counts[creator] = counts.get(creator, 0) + 1
     return {"sealerActivity": counts, "numBlocks": max(0, end - first)}
 
@@ -177,9 +178,17 @@ def _signers(reading: ReadContext, header: BlockHeader) -> object:
     return {
         "Number": header.number,
         "Hash": to_hex(protocol.block_hash(header)),
-        "Author": to_hex(reading.chain.protocols.creator(header)),
+        "Author": _creator(reading, header),
         "Committers": sealers,
     }
+
+
+def _creator(reading: ReadContext, header: BlockHeader) -> str:
+    try:
+        return to_hex(reading.chain.protocols.creator(header))
+    except RlpError:
+        # In IBFT 1 the extra data names the creator. The caller cannot correct it.
+        raise internal_error() from None
 
 
 def _addresses(validators: tuple[bytes, ...]) -> list[str]:

@@ -4,7 +4,10 @@ from typing import Any
 
 import pytest
 
+from lacnode.consensus.bft.protocol_schedule import ProtocolSchedule
+from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.hexadecimal import to_hex
+from lacnode.primitives.rlp import RlpError
 from tests.support.qbft_chain import grow, qbft_node
 from tests.support.qbft_messages import FOUR, STRANGER, VALIDATORS, A, B, C
 from tests.support.rpc_chain import RpcTestNode, node, signed
@@ -112,6 +115,19 @@ class TestBlocks:
             "Author": "0x" + "00" * 20,
             "Committers": [],
         }
+
+    @pytest.mark.parametrize("method", ["istanbul_getSignersFromBlock", "istanbul_status"])
+    def test_a_block_whose_creator_cannot_be_read_is_an_internal_error(
+        self, method: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        at = qbft_node()
+        grow(at, 2, creator=A)
+
+        def creator(schedule: ProtocolSchedule, header: BlockHeader) -> bytes:
+            raise RlpError("proposerSeal: it is missing")
+
+        monkeypatch.setattr(ProtocolSchedule, "creator", creator)
+        assert at.fails(method) == (-32603, "Internal error")
 
     def test_the_status_counts_blocks_by_their_creator(self) -> None:
         at = qbft_node()
