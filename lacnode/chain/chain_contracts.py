@@ -11,7 +11,7 @@ from lacnode.chainspec.spec import ChainSpec
 from lacnode.evm.engine import CallLimitExceededError, CallRequest, CallResult, ExecutionEngine
 from lacnode.evm.merkle_trie import MissingNodeError
 from lacnode.evm.rejection import TransactionRejectedError
-from lacnode.evm.transaction_validation import DELEGATION_PREFIX, floor_gas, intrinsic_gas
+from lacnode.evm.transaction_validation import floor_gas, intrinsic_gas, is_delegation
 from lacnode.permissioning.contract_reader import (
     ContractReading,
     ContractTimeoutError,
@@ -114,7 +114,7 @@ class ChainContracts:
         hashes = {address: state.code_hash_and_storage_root(address)[0] for address in result.accounts}
         contracts = [address for address, hash_ in hashes.items() if hash_ != EMPTY_KECCAK]
         # The engine touches the account of the block's proposer. With a delegation it would look like unknown code.
-        if header.coinbase in contracts and state.code(header.coinbase).startswith(DELEGATION_PREFIX):
+        if header.coinbase in contracts and is_delegation(state.code(header.coinbase)):
             contracts.remove(header.coinbase)
         return ContractReading(
             output=result.output,

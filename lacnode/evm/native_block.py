@@ -22,11 +22,11 @@ from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
 from lacnode.evm.revert_reasons import RevertReasons
 from lacnode.evm.system_contracts import contracts_asked_for_requests, missing_contract_error
 from lacnode.evm.transaction_validation import (
-    DELEGATION_PREFIX,
     check_base_fee,
     check_blob_fee,
     check_sender,
     check_transaction,
+    is_delegation,
 )
 from lacnode.primitives.bloom import EMPTY_BLOOM
 from lacnode.primitives.header import BlockHeader
@@ -180,7 +180,7 @@ class NativeBlock:
         check_sender(transaction, nonce=nonce, balance=int.from_bytes(balance), has_code=has_code)
 
     def _is_delegation(self, code_hash: bytes) -> bool:
-        return self._fork >= Fork.PRAGUE and bytes(self._native.code(code_hash)[:3]) == DELEGATION_PREFIX
+        return self._fork >= Fork.PRAGUE and is_delegation(bytes(self._native.code(code_hash)))
 
     # -- the whole block -------------------------------------------------------------------------------------------------
 

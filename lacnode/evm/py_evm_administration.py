@@ -24,15 +24,13 @@ from lacnode.evm.state_administration import (
     decode_account_update,
     decode_impersonated_call,
 )
-from lacnode.evm.transaction_validation import DELEGATION_PREFIX
+from lacnode.evm.transaction_validation import is_delegation
 from lacnode.primitives.keccak import EMPTY_KECCAK
 from lacnode.primitives.revert_text import revert_output
 from lacnode.primitives.transaction import LEGACY
 
 PRECOMPILE_ADDRESSES = 0x100
 """The addresses below this number have no code and no storage of their own: they are for precompiles."""
-
-_DELEGATION_BYTES = len(DELEGATION_PREFIX) + 20
 
 
 def administered_executor(base: Any, rules: AdministrationRules) -> Any:
@@ -163,9 +161,8 @@ def _check_code(code: bytes, rules: AdministrationRules) -> None:
         raise InvalidAdministrationError(
             f"the code has {len(code)} bytes, and contracts of this network have at most {rules.max_code_bytes}"
         )
-    is_delegation = len(code) == _DELEGATION_BYTES and code.startswith(DELEGATION_PREFIX)
     # The engines read other code with this byte in ways of their own. No transaction can deploy it (EIP-3541).
-    if code[:1] == b"\xef" and not (is_delegation and rules.fork >= Fork.PRAGUE):
+    if code[:1] == b"\xef" and not (rules.fork >= Fork.PRAGUE and is_delegation(code)):
         raise InvalidAdministrationError("code that begins with 0xEF cannot be deployed")
 
 

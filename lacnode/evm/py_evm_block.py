@@ -24,11 +24,11 @@ from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
 from lacnode.evm.revert_reasons import RevertReasons
 from lacnode.evm.state_administration import administration_rules
 from lacnode.evm.transaction_validation import (
-    DELEGATION_PREFIX,
     check_base_fee,
     check_blob_fee,
     check_sender,
     check_transaction,
+    is_delegation,
 )
 from lacnode.primitives import rlp
 from lacnode.primitives.bloom import union_of_blooms
@@ -319,7 +319,7 @@ class PyEvmBlock:
 
     def _is_delegated(self, sender: bytes) -> bool:
         """Return whether `sender` is no contract but runs another's code by its own will (EIP-7702)."""
-        return self._fork >= Fork.PRAGUE and self._accounts.get_code(sender)[:3] == DELEGATION_PREFIX
+        return self._fork >= Fork.PRAGUE and is_delegation(self._accounts.get_code(sender))
 
     def _receipt(self, transaction: Transaction, is_success: bool, entries: Iterable[Any]) -> Receipt:
         logs = tuple(

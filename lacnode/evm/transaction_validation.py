@@ -19,6 +19,8 @@ BLOB_HASH_VERSION = b"\1"
 DELEGATION_PREFIX = b"\xef\x01\x00"
 """The bytes before the address in the code of an account that delegates (EIP-7702)."""
 
+_DELEGATION_BYTES = len(DELEGATION_PREFIX) + 20
+
 _FIRST_FORK = {
     LEGACY: Fork.FRONTIER,
     ACCESS_LIST: Fork.BERLIN,
@@ -26,6 +28,12 @@ _FIRST_FORK = {
     BLOB: Fork.CANCUN,
     SET_CODE: Fork.PRAGUE,
 }
+
+
+def is_delegation(code: bytes) -> bool:
+    """Return whether an account with `code` delegates from Prague on (EIP-7702). The form alone decides, as in Besu
+    25.5.0: a contract that was created before London counts too."""
+    return len(code) == _DELEGATION_BYTES and code.startswith(DELEGATION_PREFIX)
 
 
 def intrinsic_gas(

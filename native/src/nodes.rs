@@ -104,7 +104,8 @@ impl NodeReader {
     }
 }
 
-/// `code` with its jump targets found. A delegation (EIP-7702) is one by its form, in whatever fork it was written.
+/// `code` with its jump targets found. A delegation (EIP-7702) is one by its form, in whatever fork it was written. Before
+/// Prague `BlockState::code_by_hash` gives it as plain code.
 pub fn analysed(code: Bytes) -> Bytecode {
     match Bytecode::new_raw_checked(code.clone()) {
         Ok(bytecode) => bytecode,

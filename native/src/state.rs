@@ -436,9 +436,11 @@ impl Database for BlockState {
     }
 
     fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, Stop> {
-        let code = self.code(code_hash)?;
+        let mut code = self.code(code_hash)?;
+        // Caches and stores keep codes of all forks, and name a delegation by its form. Before Prague this form has no
+        // meaning: the code is executed, and its first byte, 0xEF, is no instruction.
         if code.is_eip7702() && !self.spec.is_enabled_in(SpecId::PRAGUE) {
-            return Err(Stop::Unsupported("code in the form of a delegation before Prague"));
+            code = Bytecode::new_legacy(code.original_bytes());
         }
         // Accounts with the same code share it.
         if self.loaded.codes.insert(code_hash) {
@@ -470,8 +472,12 @@ mod tests {
     use crate::nodes::tests::reader_of;
 
     fn state_at(root: B256, nodes: NodeReader) -> BlockState {
+        state_in(SpecId::CANCUN, root, nodes)
+    }
+
+    fn state_in(spec: SpecId, root: B256, nodes: NodeReader) -> BlockState {
         let ancestor_hash = Python::attach(|py| py.None());
-        BlockState::new(Arc::new(nodes), root, SpecId::CANCUN, ancestor_hash)
+        BlockState::new(Arc::new(nodes), root, spec, ancestor_hash)
     }
 
     fn account_number(number: u64) -> Address {
@@ -518,6 +524,23 @@ mod tests {
             assert_eq!(state.account(address).unwrap(), Some(TrieAccount { balance, ..account }));
         }
         assert_eq!(state.account(account_number(25)).unwrap(), None);
+    }
+
+    #[test]
+    fn code_in_the_form_of_a_delegation_is_one_from_prague_on() {
+        let target = account_number(0x5b);
+        let code = [&[0xef, 1, 0], target.as_slice()].concat();
+        let hash = keccak256(&code);
+        for (spec, expected) in [(SpecId::CANCUN, None), (SpecId::PRAGUE, Some(target))] {
+            let mut stored = state_in(spec, EMPTY_ROOT, reader_of(&[(hash, code.clone())]));
+            let mut set = state_in(spec, EMPTY_ROOT, reader_of(&[]));
+            set.set(account_number(1), None, None, Some(Bytes::from(code.clone()))).unwrap();
+            for state in [&mut stored, &mut set] {
+                let found = state.code_by_hash(hash).unwrap();
+                assert_eq!((found.eip7702_address(), found.original_byte_slice()), (expected, code.as_slice()));
+                assert_eq!(state.loaded().code_bytes, code_bytes(&found) as u64);
+            }
+        }
     }
 
     #[test]

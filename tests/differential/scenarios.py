@@ -76,7 +76,8 @@ def _accounts(rng: random.Random, fork: Fork) -> tuple[GenesisAccount, ...]:
     accounts = []
     for address in CONTRACTS:
         code = programs.program()
-        if fork >= Fork.PRAGUE and rng.random() < 0.1:
+        if rng.random() < 0.1:
+            # Before Prague it is no delegation, and a call to it fails.
             code = b"\xef\x01\x00" + programs.address()
         storage = tuple((slot, rng.randrange(1, 3)) for slot in range(SLOTS) if rng.random() < 0.4)
         accounts.append(GenesisAccount(address, rng.choice((0, 5, 10**18)), 1, code, storage))
