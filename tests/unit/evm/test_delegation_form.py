@@ -181,6 +181,9 @@ def test_a_dying_contract_leaves_it_its_wei_and_no_creation_takes_its_place(fork
     assert net.state.balance(CREATED) == 5
     assert (net.state.storage(CREATING, 1), net.state.storage(CREATING, 2)) == (0, 1)
     assert net.state.code(CREATED) == delegation(TARGET)
+    free = Network({CREATING: {"code": CREATING_CODE.hex()}, ASKED: STOP}, **FORKS[fork])
+    free.execute(signed(RICH, 0, to=CREATING), base_fee=base_fee(fork))
+    assert free.state.code(CREATED) == b"\0", "without such code the creation works"
 
 
 @EACH_FORK
