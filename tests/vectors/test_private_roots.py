@@ -1,8 +1,8 @@
 """State roots of private states are those that an earlier version recorded, from before payloads were compared with their
-groups and before private execution had bounds.
+groups and before private execution had bounds, and the one that Besu's own tests have.
 
-All members of a group must have the same state, whichever version they run. `private_roots.json` has, for each story, the
-status of each private transaction and the root after it.
+All members of a group must have the same state, whichever program and version they run. `private_roots.json` has, for each
+story, the status of each private transaction and the root after it.
 """
 
 import base64
@@ -20,8 +20,9 @@ from lacnode.primitives import rlp
 from lacnode.primitives.hexadecimal import from_hex, to_hex
 from lacnode.primitives.keccak import keccak256
 from lacnode.privacy.state.flexible.group_contracts import ADD_PARTICIPANTS, LOCK, REMOVE_PARTICIPANT, UNLOCK
-from lacnode.privacy.state.privacy_marker import PROXY_ADDRESS, FixedKeySigner, GroupMode
-from lacnode.privacy.state.private_transaction import legacy_group_id
+from lacnode.privacy.state.privacy_marker import PRIVACY_ADDRESS, PROXY_ADDRESS, FixedKeySigner, GroupMode
+from lacnode.privacy.state.private_transaction import encode_payload_text, legacy_group_id
+from lacnode.privacy.transaction_manager import GroupType, PrivacyGroup
 from tests.support.private_nodes import (
     ALICE,
     BOB,
@@ -176,3 +177,38 @@ def test_are_those_of_an_earlier_version(name: str) -> None:
     assert story.seen == [entry.split() for entry in recorded]
     last = [to_hex(member.root(base64.b64decode(story.group))) for member in story.network.members]
     assert last.count(story.seen[-1][1]) == 2, "each story ends with two members"
+
+
+class TestBesu:
+    """`PrivacyReorgTest` of Besu 24.1.0: one private transaction of a funded account in a group that begins empty.
+
+    The state is that of the account's nonce and of the contract, whose address hangs on the group. The key of the payload
+    has no part in it.
+    """
+
+    SENDER = NodeKey.from_private_key(bytes.fromhex("8f2a55949038a9610f50fb23b5883af3b4ecb3c3bb792cbcefbd1542c692be63"))
+    GROUP = bytes.fromhex("f250d523ae9164722b06ca25cfa2a7f3c45df96b09e215236f886c876f715bfa")
+    EVENT_EMITTER = bytes.fromhex(
+        "608060405234801561001057600080fd5b5060008054600160a060020a03191633179055610199806100326000396000f3fe6080604052600436"
+        "106100565763ffffffff7c01000000000000000000000000000000000000000000000000000000006000350416633fa4f245811461005b578063"
+        "6057361d1461008257806367e404ce146100ae575b600080fd5b34801561006757600080fd5b506100706100ec565b6040805191825251908190"
+        "0360200190f35b34801561008e57600080fd5b506100ac600480360360208110156100a557600080fd5b50356100f2565b005b3480156100ba57"
+        "600080fd5b506100c3610151565b6040805173ffffffffffffffffffffffffffffffffffffffff9092168252519081900360200190f35b600254"
+        "90565b604080513381526020810183905281517fc9db20adedc6cf2b5d25252b101ab03e124902a73fcb12b753f3d1aaa2d8f9f5929181900390"
+        "910190a16002556001805473ffffffffffffffffffffffffffffffffffffffff191633179055565b60015473ffffffffffffffffffffffffffff"
+        "ffffffffffff169056fea165627a7a72305820c7f729cb24e05c221f5aa913700793994656f233fe2ce3b9fd9a505ea17e8d8a0029"
+    )
+    ROOT = "0x2121b68f1333e93bae8cd717a3ca68c9d7e7003f6b288c36dfc59b0f87be9590"
+
+    def test_the_root_after_a_transaction_on_an_empty_state(self) -> None:
+        network = PrivateTestNetwork(forks={"petersburgBlock": 0})
+        group = PrivacyGroup(self.GROUP, "", "", GroupType.PANTHEON, (KEY_A, KEY_B))
+        for member in (network.a, network.b):
+            member.manager.groups[self.GROUP] = group
+        # As in Besu's test the private transaction asks for less gas than it needs: no account pays it.
+        one = private(self.SENDER, data=self.EVENT_EMITTER, group=self.GROUP, gas=1000)
+        key = network.a.manager.send_to_group(encode_payload_text(one), KEY_A, self.GROUP)
+        marker = signed(RICH, 0, to=PRIVACY_ADDRESS, data=key, gas=60_000, price=1_000)
+        network.mine(marker)
+        roots = [to_hex(member.root(self.GROUP)) for member in (network.a, network.b)]
+        assert roots == [self.ROOT, self.ROOT]
