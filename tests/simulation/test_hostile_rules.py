@@ -2,20 +2,33 @@
 
 Its answers change with every block. Some are reverts, nonsense, or so slow that a slow machine does not wait for them when
 it builds a block. One validator ignores it and puts its transaction into every block. The decisions are those of the node.
+
+The contract is one in Python, whose answers are known, or code that both engines execute, each for two of the validators.
 """
 
+import functools
+import math
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 
+from lacnode.chain import chain_contracts
 from lacnode.chain.block_verifier import BlockVerifier
+from lacnode.chain.chain_contracts import ChainContracts
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget
+from lacnode.evm.engine_factory import make_engine
+from lacnode.evm.engine_kind import EngineKind, why_no_library
 from lacnode.permissioning.account_contract import AccountContract
 from lacnode.permissioning.account_permissions import AccountPermissions
-from lacnode.permissioning.contract_reader import ContractReading, ContractTimeoutError, ContractUnreadableError
+from lacnode.permissioning.contract_reader import (
+    ContractReader,
+    ContractReading,
+    ContractTimeoutError,
+    ContractUnreadableError,
+)
 from lacnode.primitives.block import Block, BlockBody
 from lacnode.primitives.header import BlockHeader
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
@@ -25,8 +38,10 @@ from tests.simulation.ledger import TRANSACTION, Rules
 from tests.simulation.network import SimulatedNetwork
 from tests.simulation.play import simulated
 from tests.simulation.stage import STEADY, must_reach
+from tests.support.evm_network import Network
+from tests.support.hostile_rules import COINBASE, NUMBER, OTHER, RULES, TIMESTAMP, HostileContracts, SlowReader
 
-SENDER, CONTRACT = bytes(19) + b"\x01", bytes(18) + b"\x88\x88"
+SENDER = bytes(19) + b"\x01"
 ANSWER_SECONDS = 0.4
 """How long the slow answer takes on a fast machine. A slow machine has no time for it when it builds a block."""
 
@@ -56,13 +71,42 @@ class HostileRules:
         return header.number
 
 
-def permissions_of(chain: SimulatedChain) -> AccountPermissions:
-    return AccountPermissions(contract=AccountContract(HostileRules(chain._speeds.slowness), CONTRACT))
+class ExecutedRules:
+    """A rules contract of random answers, as one of two engines reads it. Its state is that of the genesis in every block:
+    the simulation executes none. The block's number, time and proposer are those of the simulated block."""
+
+    def __init__(self, network: Network, kind: EngineKind, hash_at: Callable[[int], bytes | None]) -> None:
+        engine = make_engine(network.spec, network.store, kind=kind)
+        self._contracts = ChainContracts(network.spec, engine, hash_at)
+        self._root = network.header.state_root
+
+    def read(self, contract: bytes, data: bytes, header: BlockHeader, seconds: float) -> ContractReading:
+        return self._contracts.read(contract, data, header.with_changes(state_root=self._root), seconds)
+
+    def fingerprint(self, accounts: Iterable[bytes], header: BlockHeader) -> Hashable:
+        return self._contracts.fingerprint(accounts, header.with_changes(state_root=self._root))
 
 
-def check_senders(chain: SimulatedChain, block: Block) -> None:
+def scripted(chain: SimulatedChain) -> ContractReader:
+    return HostileRules(chain._speeds.slowness)
+
+
+def executed(network: Network) -> Callable[[SimulatedChain], ContractReader]:
+    """What reads the contract of `network` for a chain: each engine serves two validators, a fast and the slow one among
+    those of py-evm."""
+    kinds = (EngineKind.NATIVE, EngineKind.PYTHON)
+
+    def reader(chain: SimulatedChain) -> ContractReader:
+        (place,) = (place for place, speeds in enumerate(SPEEDS) if speeds is chain._speeds)
+        read = ExecutedRules(network, kinds[place % 2], chain.hash_at)
+        return SlowReader(read) if chain._speeds.slowness > 1 else read
+
+    return reader
+
+
+def check_senders(chain: SimulatedChain, block: Block, permissions: AccountPermissions) -> None:
     """Check a block of others by the node's own rule, on the state before it."""
-    verifier = BlockVerifier(chain.spec, None, lambda: 0.0, permissions_of(chain))  # type: ignore[arg-type]
+    verifier = BlockVerifier(chain.spec, None, lambda: 0.0, permissions)  # type: ignore[arg-type]
     senders = [SENDER for _ in block.body.transactions]
     verifier._check_senders(block, senders, chain.head.header, UNLIMITED)
 
@@ -72,8 +116,13 @@ def without_transaction(block: Block) -> Block:
 
 
 @contextmanager
-def hostile_rules() -> Iterator[SimulatedNetwork]:
-    """A network whose blocks have a transaction if the builder's rules permit it."""
+def hostile_rules(reader: Callable[[SimulatedChain], ContractReader]) -> Iterator[SimulatedNetwork]:
+    """A network whose blocks have a transaction if the builder's rules permit it. `reader` reads them for one chain."""
+
+    @functools.cache
+    def permissions_of(chain: SimulatedChain) -> AccountPermissions:
+        return AccountPermissions(contract=AccountContract(reader(chain), RULES))
+
     build, check, import_ = SimulatedChain.build_block, SimulatedChain.check_proposal, SimulatedChain.import_block
 
     def built(
@@ -98,12 +147,12 @@ def hostile_rules() -> Iterator[SimulatedNetwork]:
         self: SimulatedChain, block: Block, budget: ExecutionBudget = UNLIMITED, *, is_prepared: bool = False
     ) -> None:
         check(self, block, budget, is_prepared=is_prepared)
-        check_senders(self, block)
+        check_senders(self, block, permissions_of(self))
 
     def imported(self: SimulatedChain, block: Block, budget: ExecutionBudget = UNLIMITED) -> bool:
         # As in the node: the import of a block that others have agreed on checks its senders too.
         if self.ledger.number_of(self._hash_of(block)) is None and block.header.parent_hash == self.head.hash:
-            check_senders(self, block)
+            check_senders(self, block, permissions_of(self))
         return import_(self, block, budget)
 
     with pytest.MonkeyPatch.context() as patched:
@@ -127,6 +176,27 @@ def moods_with_transaction(network: SimulatedNetwork) -> set[int]:
 @simulated
 async def test_validators_agree_on_every_answer() -> None:
     """The chain goes on, no transaction is in a block against the rules, and the slow machine keeps up."""
-    with hostile_rules() as network:
+    with hostile_rules(scripted) as network:
         await must_reach(network, HEIGHT, HEIGHT * recovery_bound_ms(network))
         assert moods_with_transaction(network) == {PERMITS, SLOW}
+
+
+@pytest.mark.skipif(why_no_library() is not None, reason=str(why_no_library()))
+@pytest.mark.parametrize("seed", range(4))
+@simulated
+async def test_validators_with_both_engines_agree_on_every_answer_of_real_code(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The chain goes on, and a block has the transaction only if both engines find that the contract permits it."""
+    # py-evm takes seconds for a loop of ten million gas.
+    monkeypatch.setattr(chain_contracts, "RULE_CALL_GAS", 100_000)
+    contracts = HostileContracts(random.Random(seed), (NUMBER, TIMESTAMP, COINBASE))
+    state = Network({RULES: {"code": contracts.rules.hex()}, OTHER: {"code": contracts.other.hex()}})
+    with hostile_rules(executed(state)) as network:
+        await must_reach(network, HEIGHT, HEIGHT * recovery_bound_ms(network))
+        ledger = network.nodes[-1].disk.ledger
+        for kind in (EngineKind.PYTHON, EngineKind.NATIVE):
+            rules = AccountContract(ExecutedRules(state, kind, ledger.hash_at), RULES)
+            for parent, block in zip(ledger.blocks, ledger.blocks[1:], strict=False):
+                if block.body.transactions:
+                    assert rules.decide(TRANSACTION, SENDER, parent.header, math.inf).allowed

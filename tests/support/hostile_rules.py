@@ -1,7 +1,7 @@
 """Contracts that stand in the place of the account rules, and answer by whatever differs between blocks and machines."""
 
 import random
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 
 from lacnode.permissioning.contract_reader import ContractReader, ContractReading, ContractTimeoutError
 from lacnode.primitives.header import BlockHeader
@@ -96,13 +96,15 @@ def rules_contract(answers: Iterable[bytes], mood: bytes) -> bytes:
     return start + change + choice + b"".join(table) + b"\x00" + b"".join(bodies)
 
 
+MOODS = (STORED, NUMBER, TIMESTAMP, COINBASE, QUESTION_HASH, GAS)
+
+
 class HostileContracts:
-    """Rules contracts and a contract that they call, by the randomness of `rng`."""
+    """Rules contracts and a contract that they call, by the randomness of `rng`. One of `moods`, or several of them, choose
+    the answer."""
 
-    MOODS = (STORED, NUMBER, TIMESTAMP, COINBASE, QUESTION_HASH, GAS)
-
-    def __init__(self, rng: random.Random) -> None:
-        self._rng = rng
+    def __init__(self, rng: random.Random, moods: Sequence[bytes] = MOODS) -> None:
+        self._rng, self._moods = rng, moods
         self.other = Programs(rng, [RULES, OTHER]).program()
         self.rules = rules_contract(self._answers(), self._mood())
 
@@ -119,7 +121,7 @@ class HostileContracts:
 
     def _mood(self) -> bytes:
         """A word of the state, of the block, or of the gas that is left, or of several of them."""
-        words = self._rng.sample(self.MOODS, self._rng.randint(1, 3))
+        words = self._rng.sample(self._moods, self._rng.randint(1, 3))
         written = b"".join(word + push(32 * place) + b"\x52" for place, word in enumerate(words))
         return written + push(32 * len(words)) + push(0) + b"\x20"
 
