@@ -59,7 +59,7 @@ class FalseManager:
 
     async def _serve(self, stream: trio.SocketStream) -> None:
         try:
-            head, _, body = (await _request(stream)).partition(b"\r\n\r\n")
+            head, _, body = (await read_request(stream)).partition(b"\r\n\r\n")
             path = head.split(b" ", 2)[1].decode("latin-1")
             await stream.send_all(self._answer(path, body))
             await stream.aclose()
@@ -70,18 +70,18 @@ class FalseManager:
         self._sent.count(f"calls of {path}")
         if path == PARTY_INFO_PATH:
             self.asked.set()
-            return _ok(self.party_info)
+            return ok(self.party_info)
         if path == PROVE_PATH and (proof := self._proof()) is not None:
-            return _ok(proof)
+            return ok(proof)
         if path == PUSH_PATH:
             self._sent.fault("a payload was pushed to a manager that has not proven the key")
-            return _ok(to_base64(decode_orion_payload(body).key).encode())
+            return ok(to_base64(decode_orion_payload(body).key).encode())
         if path == PUSH_WITH_BOXES_PATH:
             self._sent.fault("a payload was pushed to a manager that has not proven the key")
         return b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
-async def _request(stream: trio.SocketStream) -> bytes:
+async def read_request(stream: trio.SocketStream) -> bytes:
     """One request: its head, and a body of the length that the head says."""
     received = b""
     while data := await stream.receive_some(READ_BYTES):
@@ -95,7 +95,8 @@ async def _request(stream: trio.SocketStream) -> bytes:
     return received
 
 
-def _ok(body: bytes) -> bytes:
+def ok(body: bytes) -> bytes:
+    """An answer with this body, after which the connection ends."""
     return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body
 
 
