@@ -42,7 +42,7 @@ FULL_SECONDS = 10.0
 """How long the strangers push before the honest payloads are sent. The stores are full then."""
 
 KNOWN_SECONDS = 15.0
-RECOVERED_SECONDS = 45.0
+RECOVERED_SECONDS = 75.0
 POLL_SECONDS = 0.2
 
 
@@ -170,7 +170,7 @@ ATTACKS = (
         lost_stores,
         MEMBER,
         kind=NetworkKind.PRIVATE,
-        lengthened=1.5,
+        lengthened=2.0,
         fills_stores=True,
     ),
 )

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -12,12 +12,17 @@ from lacnode.devnet.manifest import NetworkShape, make_devnet
 from lacnode.permissioning.abi import encode_transaction_call
 from lacnode.permissioning.transaction_call import UnsignedTransaction
 from lacnode.privacy.group_ids import group_id
-from lacnode.privacy.keys import KeyPair
+from lacnode.privacy.keys import KeyPair, KeyRing
+from lacnode.privacy.manager.cbor_records import CborError
+from lacnode.privacy.manager.encrypted_payload import decode_orion_payload, decrypt_payload
+from lacnode.privacy.manager.orion_party_info import decode_orion_party_info
 from lacnode.privacy.manager.quota import SENDER_SHARE
+from lacnode.privacy.manager.recovery_boxes import decode_push_with_boxes, open_recovery_box
 from lacnode.privacy.service.node_routes import MAX_PAYLOAD_REQUEST_BYTES
+from lacnode.privacy.service.peer_client import MAX_PEER_ANSWER_BYTES
 from lacnode.privacy.state.private_transaction import encode_payload_text
 from tests.siege.attack import MEMBER, LoadAttack, Sent
-from tests.siege.attacks import ATTACKS, CHAPTERS
+from tests.siege.attacks import ATTACKS, CHAPTERS, bomb_answers, lost_stores
 from tests.siege.attacks.foreign_groups import false_records_of, foreign_payloads
 from tests.siege.attacks.forged_lines import BREAKS, FORGED, suspicious_lines
 from tests.siege.attacks.large_payloads import DATA_BYTES
@@ -128,6 +133,32 @@ class TestForeignGroups:
         in_base64 = DATA_BYTES * 4 // 3
         assert 15_000_000 < in_base64 < UNKNOWN_KEYS_MEGABYTES * MEGABYTE // SENDER_SHARE - 10_000
         assert in_base64 < MAX_PAYLOAD_REQUEST_BYTES - 10_000
+
+
+class TestBombAnswers:
+    @pytest.mark.parametrize(("name", "bomb"), bomb_answers.BOMBS)
+    def test_each_is_read_as_an_answer_and_refused_by_what_is_in_it(self, name: str, bomb: bytes) -> None:
+        """One that is too long would not be read at all."""
+        assert len(bomb) <= MAX_PEER_ANSWER_BYTES
+        with pytest.raises(CborError) as refused:
+            decode_orion_party_info(bomb)
+        assert "network view: at most" not in str(refused.value)
+
+
+class TestLostStores:
+    def test_a_stranger_fills_a_store_with_what_the_member_recovers(self) -> None:
+        stranger, victim, member = (KeyPair.generate() for _ in range(3))
+        body = lost_stores.payload_for_both(stranger, victim.public, member.public)
+        assert len(body) < MAX_PAYLOAD_REQUEST_BYTES
+        of_a_key = UNKNOWN_KEYS_MEGABYTES * MEGABYTE // SENDER_SHARE
+        assert len(body) * lost_stores.PAYLOADS_OF_A_KEY < of_a_key < len(body) * (lost_stores.PAYLOADS_OF_A_KEY + 1)
+        push = decode_push_with_boxes(body, KeyRing([victim]))
+        payload = decode_orion_payload(push.payload)
+        opened = decrypt_payload(payload, victim)
+        given = open_recovery_box(replace(payload, boxes=(push.boxes[member.public],)), member)
+        assert opened is not None
+        assert given is not None
+        assert decrypt_payload(given, member) == opened
 
 
 class TestForgedLines:
