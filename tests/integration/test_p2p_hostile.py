@@ -177,8 +177,14 @@ class TestPeers:
             packet = header + codec._egress.update_with_header(header) + content
             codec._egress.update_with_content(content)
             packet += codec._egress.finish_content()
+            tracemalloc.start()
             await client.connection._stream.send_all(packet)
-            assert await client.disconnect_reason() is DisconnectReason.BREACH_OF_PROTOCOL
+            reason = await client.disconnect_reason()
+            _, most_bytes = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            assert reason is DisconnectReason.BREACH_OF_PROTOCOL
+            # It says that it unpacks to 256 MB.
+            assert most_bytes < 2**20
 
     async def test_a_peer_that_never_reads_is_left_when_it_is_owed_too_much(self) -> None:
         async with world() as w:

@@ -2,9 +2,12 @@
 
 import contextlib
 import gzip
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+import itertools
+import tracemalloc
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import h11
 import httpx
@@ -13,6 +16,8 @@ import trio
 
 from lacnode.privacy.group_ids import group_id
 from lacnode.privacy.keys import KeyPair, KeyRing
+from lacnode.privacy.manager import cbor_records
+from lacnode.privacy.manager.cbor_reader import MalformedCborError
 from lacnode.privacy.manager.cbor_records import encode_map
 from lacnode.privacy.manager.encrypted_payload import encode_orion_payload, encrypt_payload
 from lacnode.privacy.manager.orion_party_info import PartyInfo, encode_orion_party_info, is_url
@@ -24,8 +29,6 @@ from lacnode.privacy.transaction_manager import EnclaveError
 from tests.support.private_nodes import private
 
 PATIENCE = 60.0
-DECIMAL_FRACTION = b"\xa1\x61a\xc4\x82\x00\xc2\x5a" + (200_000).to_bytes(4) + b"\xff" * 200_000
-"""Quadratic work for a library that reads tags."""
 
 A, B, EVIL, ABSENT = (KeyPair.from_private_bytes(bytes([number]) * 32) for number in (21, 22, 23, 24))
 SECRET = b"what only the recipient may read"
@@ -34,11 +37,53 @@ NODE_PATHS = (
     "/push", "/pushPrivacyGroup", "/partyinfo", "/lacnode/push", "/lacnode/challenge", "/lacnode/recover", "/lacnode/prove",
     "/lacnode/roots", "/lacnode/group",
 )  # fmt: skip
+PATHS_OF_RECORDS = ("/push", "/pushPrivacyGroup", "/partyinfo", "/lacnode/push", "/lacnode/group")
+"""The paths that take 200 kB. The others take questions of 16 kB."""
+
+LARGE_BOMB_BYTES, SMALL_BOMB_BYTES = 200_000, 16_000
 TESSERA_PATHS = ("/push", "/pushPrivacyGroup", "/partyinfo", "/partyinfo/validate")
 """The paths with octets, which a manager with `tesseranodes` answers."""
 
 OCTETS = {"content-type": "application/octet-stream"}
 MEGABYTE = 2**20
+
+
+def decimal_fraction(size: int) -> bytes:
+    """A record of `size` bytes that is quadratic work for a library that reads tags."""
+    digits = size - 12
+    return b"\xa1\x61a\xc4\x82\x00\xc2\x5a" + digits.to_bytes(4) + b"\xff" * digits
+
+
+def empty_arrays(size: int) -> bytes:
+    """A record of `size` bytes that takes 64 times as much memory."""
+    return b"\x9f" + b"\x80" * (size - 2) + b"\xff"
+
+
+@pytest.fixture
+def refusals(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Why the bounded reader has refused records, in order. It builds nothing of what it refuses."""
+    read, found = cbor_records.read_cbor, list[str]()
+
+    def reading(data: bytes, *arguments: Any) -> object:
+        try:
+            return read(data, *arguments)
+        except MalformedCborError as refused:
+            found.append(str(refused))
+            raise
+
+    monkeypatch.setattr(cbor_records, "read_cbor", reading)
+    return found
+
+
+@contextmanager
+def taking_at_most(size: int) -> Iterator[None]:
+    """Fail if what runs within takes more bytes of memory at once."""
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < size
+    finally:
+        tracemalloc.stop()
 
 
 @dataclass
@@ -180,7 +225,9 @@ class TestWhatTheyAnswer:
     ) -> None:
         async with stranger() as evil, manager(A, known={EVIL.public: evil.url}, only_proven=False) as a:
             evil.answers["/push"] = answer
-            assert await refusal(a, EVIL) == "NodePropagatingToAllPeers"
+            # An answer without end comes in pieces of a megabyte.
+            with taking_at_most(8 * MEGABYTE):
+                assert await refusal(a, EVIL) == "NodePropagatingToAllPeers"
 
     @pytest.mark.parametrize(
         ("answer", "asked"),
@@ -331,11 +378,12 @@ class TestWhatTheySend:
         )
         async with stranger() as evil, manager(B, tesseras=(evil.url,)) as b:
             async with httpx.AsyncClient(base_url=url_of(b), headers=OCTETS, timeout=PATIENCE) as client:
-                for path in TESSERA_PATHS:
-                    for body in bodies:
+                for path, body in itertools.product(TESSERA_PATHS, bodies):
+                    # To believe the counts would take fifty bytes for each part, and to believe the lengths all there are.
+                    with taking_at_most(5 * len(body) + MEGABYTE // 2):
                         answer = await client.post(path, content=body)
-                        assert answer.status_code in (404, 413, 500), (path, body[:20])
-                        assert answer.status_code == 413 or answer.json()["error"], (path, body[:20])
+                    assert answer.status_code in (404, 413, 500), (path, body[:20])
+                    assert answer.status_code == 413 or answer.json()["error"], (path, body[:20])
             async with manager(A, url_of(b)) as a:
                 assert await delivers(a, b)
 
@@ -353,7 +401,8 @@ class TestWhatTheySend:
     async def test_a_body_that_is_compressed_is_not_unfolded(self) -> None:
         async with manager(B) as b, httpx.AsyncClient(base_url=url_of(b)) as client:
             bomb = gzip.compress(bytes(200 * MEGABYTE), 9)
-            answer = await client.post("/push", content=bomb, headers={**CBOR, "content-encoding": "gzip"})
+            with taking_at_most(8 * MEGABYTE):
+                answer = await client.post("/push", content=bomb, headers={**CBOR, "content-encoding": "gzip"})
             assert answer.status_code >= 400
 
     async def test_connections_of_strangers_leave_the_clients_their_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -384,21 +433,34 @@ class TestWhatTheySend:
             for stream in streams:
                 await stream.aclose()
 
-    async def test_bombs_on_every_path_are_refused_at_once(self) -> None:
+    @pytest.mark.parametrize(("bomb", "why"), [(decimal_fraction, "a tag"), (empty_arrays, "more memory")])
+    async def test_bombs_on_every_path_are_refused_before_they_are_built(
+        self, bomb: Callable[[int], bytes], why: str, refusals: list[str]
+    ) -> None:
+        sizes = {path: LARGE_BOMB_BYTES if path in PATHS_OF_RECORDS else SMALL_BOMB_BYTES for path in NODE_PATHS}
         async with manager(B) as b, httpx.AsyncClient(base_url=url_of(b), headers=CBOR, timeout=PATIENCE) as client:
-            for path in NODE_PATHS:
-                for bomb in (DECIMAL_FRACTION, b"\x9f" + b"\x80" * 200_000 + b"\xff"):
-                    answer = await client.post(path, content=bomb)
-                    assert answer.status_code in (413, 500)
+            with taking_at_most(40 * LARGE_BOMB_BYTES):
+                for path, size in sizes.items():
+                    answer = await client.post(path, content=bomb(size))
+                    assert (answer.status_code, answer.json()) == (500, {"error": "ObjectJsonDeserialization"}), path
+                    assert len(refusals) == 1, path
+                    assert why in refusals.pop()
+            for path in set(NODE_PATHS).difference(PATHS_OF_RECORDS):
+                assert (await client.post(path, content=bomb(LARGE_BOMB_BYTES))).status_code == 413
+            assert not refusals, "what is too long was read"
             async with manager(A, url_of(b)) as a:
                 assert await delivers(a, b)
 
-    async def test_a_bomb_as_an_answer_to_party_info(self) -> None:
+    @pytest.mark.parametrize(("bomb", "why"), [(decimal_fraction, "a tag"), (empty_arrays, "more memory")])
+    async def test_a_bomb_as_an_answer_to_party_info_is_refused_before_it_is_built(
+        self, bomb: Callable[[int], bytes], why: str, refusals: list[str]
+    ) -> None:
         async with stranger() as evil:
-            evil.answers["/partyinfo"] = response(DECIMAL_FRACTION)
-            async with manager(B) as b, manager(A, evil.url, url_of(b)) as a:
-                await until(lambda: evil.asked.count("/partyinfo") >= 2, "it is asked again")
-                assert await delivers(a, b)
+            evil.answers["/partyinfo"] = response(bomb(LARGE_BOMB_BYTES))
+            with taking_at_most(40 * LARGE_BOMB_BYTES):
+                async with manager(B) as b, manager(A, evil.url, url_of(b)) as a:
+                    await until(lambda: sum(why in refusal for refusal in refusals) >= 2, "two answers are refused")
+                    assert await delivers(a, b)
 
     async def test_pushes_that_take_long_leave_the_clients_their_own_workers(
         self, monkeypatch: pytest.MonkeyPatch
