@@ -16,8 +16,7 @@ import trio
 
 from lacnode.privacy.group_ids import group_id
 from lacnode.privacy.keys import KeyPair, KeyRing
-from lacnode.privacy.manager import cbor_records
-from lacnode.privacy.manager.cbor_reader import MalformedCborError
+from lacnode.privacy.manager.cbor_reader import MalformedCborError, read_cbor
 from lacnode.privacy.manager.cbor_records import encode_map
 from lacnode.privacy.manager.encrypted_payload import encode_orion_payload, encrypt_payload
 from lacnode.privacy.manager.orion_party_info import PartyInfo, encode_orion_party_info, is_url
@@ -62,16 +61,16 @@ def empty_arrays(size: int) -> bytes:
 @pytest.fixture
 def refusals(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Why the bounded reader has refused records, in order. It builds nothing of what it refuses."""
-    read, found = cbor_records.read_cbor, list[str]()
+    found: list[str] = []
 
     def reading(data: bytes, *arguments: Any) -> object:
         try:
-            return read(data, *arguments)
+            return read_cbor(data, *arguments)
         except MalformedCborError as refused:
             found.append(str(refused))
             raise
 
-    monkeypatch.setattr(cbor_records, "read_cbor", reading)
+    monkeypatch.setattr("lacnode.privacy.manager.cbor_records.read_cbor", reading)
     return found
 
 
