@@ -6,7 +6,7 @@ import itertools
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import h11
@@ -18,10 +18,12 @@ from lacnode.privacy.group_ids import group_id
 from lacnode.privacy.keys import KeyPair, KeyRing
 from lacnode.privacy.manager.cbor_reader import MalformedCborError, read_cbor
 from lacnode.privacy.manager.cbor_records import encode_map
-from lacnode.privacy.manager.encrypted_payload import encode_orion_payload, encrypt_payload
-from lacnode.privacy.manager.orion_party_info import PartyInfo, encode_orion_party_info, is_url
+from lacnode.privacy.manager.encrypted_payload import BOX_SIZE, MAX_BOXES, encode_orion_payload, encrypt_payload
+from lacnode.privacy.manager.orion_party_info import MAX_PARTY_INFO_URLS, PartyInfo, encode_orion_party_info, is_url
 from lacnode.privacy.manager.payload_store import PayloadStore
 from lacnode.privacy.manager.peer_directory import MAX_URLS_PER_SOURCE
+from lacnode.privacy.manager.tessera.tessera_party_info import encode_tessera_party_info
+from lacnode.privacy.manager.tessera.tessera_payload import encode_tessera_payload
 from lacnode.privacy.service.manager_service import ManagerService, ServiceSettings
 from lacnode.privacy.state.private_transaction import encode_payload_text
 from lacnode.privacy.transaction_manager import EnclaveError
@@ -378,13 +380,33 @@ class TestWhatTheySend:
         async with stranger() as evil, manager(B, tesseras=(evil.url,)) as b:
             async with httpx.AsyncClient(base_url=url_of(b), headers=OCTETS, timeout=PATIENCE) as client:
                 for path, body in itertools.product(TESSERA_PATHS, bodies):
-                    # To believe the counts would take fifty bytes for each part, and to believe the lengths all there are.
+                    # To believe a length or a count would take more than what came.
                     with taking_at_most(5 * len(body) + MEGABYTE // 2):
                         answer = await client.post(path, content=body)
                     assert answer.status_code in (404, 413, 500), (path, body[:20])
                     assert answer.status_code == 413 or answer.json()["error"], (path, body[:20])
             async with manager(A, url_of(b)) as a:
                 assert await delivers(a, b)
+
+    @pytest.mark.parametrize(("too_many", "status"), [(0, 200), (1, 500)], ids=["as many as may be", "one more"])
+    async def test_parts_of_a_record_of_tesseras_are_counted(self, too_many: int, status: int) -> None:
+        urls = tuple(f"http://{number}:80" for number in range(MAX_PARTY_INFO_URLS + too_many))
+        sent = encode_payload_text(private(private_from=EVIL.public, private_for=(B.public,)))
+        sealed = encrypt_payload(sent, EVIL, [B.public], group_id((EVIL.public, B.public))).with_boxes_at([0])
+        boxes = [*sealed.boxes, *(number.to_bytes(BOX_SIZE) for number in range(MAX_BOXES - 1 + too_many))]
+        bodies = {
+            "/partyinfo": encode_tessera_party_info(PartyInfo(urls[0], urls)),
+            "/push": encode_tessera_payload(replace(sealed, boxes=tuple(boxes)), ()),
+        }
+        async with (
+            stranger() as evil,
+            manager(B, tesseras=(evil.url,)) as b,
+            httpx.AsyncClient(base_url=url_of(b), headers=OCTETS, timeout=PATIENCE) as client,
+        ):
+            answers = {path: await client.post(path, content=body) for path, body in bodies.items()}
+        assert {path: answer.status_code // 100 * 100 for path, answer in answers.items()} == dict.fromkeys(
+            bodies, status
+        )
 
     async def test_a_payload_for_a_group_of_recipients_that_they_are_not_in(self) -> None:
         """The stranger's own key and signature, and the id of {A, B}, which anyone computes."""
