@@ -2,8 +2,11 @@
 
 The relay-like call does what LACChain's relay hub has contracts do: it recovers a signature, hashes in a loop, calls another
 contract, writes three new slots and two events.
+`python -m benchmarks.engines NAME SECONDS` executes one block again and again on the native engine, for a profiler.
 """
 
+import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -153,10 +156,12 @@ class Taken:
     processor_seconds: float
 
 
-def best_of_rounds(work: Callable[[], object], before: Callable[[], object] = lambda: None) -> Taken:
-    """What the quickest of `ROUNDS` rounds takes, or of as many as there are in `SHORT_SECONDS`."""
+def best_of_rounds(
+    work: Callable[[], object], before: Callable[[], object] = lambda: None, seconds: float = SHORT_SECONDS
+) -> Taken:
+    """What the quickest of `ROUNDS` rounds takes, or of as many as there are in `seconds`."""
     taken: list[tuple[float, float]] = []
-    while len(taken) < ROUNDS or sum(seconds for seconds, _ in taken) < SHORT_SECONDS:
+    while len(taken) < ROUNDS or sum(each for each, _ in taken) < seconds:
         before()
         started, processor_started = time.perf_counter(), time.process_time()
         work()
@@ -229,6 +234,17 @@ def measure() -> list[Measure]:
     return [*measures, _call_measure(bench)]
 
 
+def repeat(name: str, seconds: float) -> None:
+    """Execute the block of the workload `name` on the native engine for `seconds`, and print the least time of one."""
+    bench, workload = Bench(), next(each for each in workloads() if each.name == name)
+    run = _run(bench, bench.engines[EngineKind.NATIVE], bench.after(workload.setup), workload.block)
+    print(f"{name}: profile process {os.getpid()} from now on", flush=True)
+    print(f"{name}: {best_of_rounds(run, seconds=seconds).seconds * 1000:.2f} ms a block")
+
+
 if __name__ == "__main__":
-    for result in measure():
-        print(f"{result.name}: {result.value:.1f} {result.unit} ({result.verdict}; {result.note})")
+    if len(sys.argv) == 3:
+        repeat(sys.argv[1], float(sys.argv[2]))
+    else:
+        for result in measure():
+            print(f"{result.name}: {result.value:.1f} {result.unit} ({result.verdict}; {result.note})")
