@@ -49,8 +49,8 @@ CONSENSUS = (
     Mutant(
         "lock-forgotten-across-restart",
         JOURNAL,
-        "            if prepared.height > self._finished:\n                self._remember_prepared(prepared)",
-        "            if prepared.height < 0:\n                self._remember_prepared(prepared)",
+        "            if height_of_stored_prepared(prepared) > self._finished:\n",
+        "            if height_of_stored_prepared(prepared) < 0:\n",
         ("tests/simulation/test_scenarios.py", "-k", "all_restart"),
     ),
     Mutant(
@@ -154,9 +154,10 @@ CONSENSUS = (
     Mutant(
         "prepared-block-of-the-other-protocol-forgotten",
         "lacnode/consensus/bft/journal.py",
-        '            prepared = decode_stored_prepared(self._protocols, fields.bytes("prepared"))\n',
-        '            try:\n                prepared = decode_stored_prepared(self._protocols, fields.bytes("prepared"))\n'
-        "            except OtherProtocolError:\n                return\n",
+        "                self._remember_prepared(decode_stored_prepared(self._protocols, prepared))\n",
+        "                try:\n"
+        "                    self._remember_prepared(decode_stored_prepared(self._protocols, prepared))\n"
+        "                except OtherProtocolError:\n                    return\n",
         ("tests/unit/consensus/test_protocol_change.py",),
     ),
     Mutant(
