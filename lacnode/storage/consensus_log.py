@@ -179,7 +179,10 @@ class ConsensusLog:
 
     def _open_existing(self, header: LogHeader, found: bytes) -> None:
         """Continue the log `found` without a torn last frame."""
-        flushed = header.flushed_size(found)
+        sizes = header.flushed_sizes(found)
+        flushed = max(sizes)
+        # The next size goes into the other place. If a crash destroys it, this one is still there.
+        self._turn = sizes.index(flushed)
         size = _end_of_whole_frames(header.frames, found, HEADER_BYTES, flushed, self._path)
         self._header = header
         self.torn_bytes = len(found) - size

@@ -84,14 +84,12 @@ class LogHeader:
         text = size.to_bytes(8)
         return text + zlib.crc32(text, zlib.crc32(self.identity)).to_bytes(4)
 
-    def flushed_size(self, data: bytes) -> int:
-        """The length in bytes, header included, up to which the log `data` was last known to be on the disk.
-
-        The header keeps two copies of it. The larger valid one counts. 0 if neither copy is valid.
-        """
-        # The larger one of the valid places: the other one is older, or torn.
+    def flushed_sizes(self, data: bytes) -> list[int]:
+        """What the two places in the header of the log `data` say: the length in bytes, header included, up to which the
+        log was on the disk. 0 for a place that is not valid. The larger one counts: the other is older, or torn."""
         places = [data[place : place + _SIZE_BYTES] for place in SIZE_PLACES]
-        return max((int.from_bytes(p[:8]) for p in places if self.encode_size(int.from_bytes(p[:8])) == p), default=0)
+        sizes = [int.from_bytes(place[:8]) for place in places]
+        return [size if self.encode_size(size) == place else 0 for size, place in zip(sizes, places, strict=True)]
 
 
 SIZE_PLACES = (_FIXED_BYTES, _FIXED_BYTES + _SIZE_BYTES)

@@ -288,6 +288,22 @@ class TestIdentity:
             assert log.shortened
             log.close()
 
+    def test_an_append_after_a_start_keeps_the_valid_length(self, path: Path) -> None:
+        """One crash destroyed a length. The next one, in the first append after it, must not destroy the other."""
+        whole = path.read_bytes()
+        for place in SIZE_PLACES:
+            path.write_bytes(whole[:place] + bytes(12) + whole[place + 12 :])
+            log = ConsensusLog(path)
+            before = path.read_bytes()
+            log.append(b"next")
+            after = path.read_bytes()
+            log.close()
+            [written] = [p for p in SIZE_PLACES if after[p : p + 12] != before[p : p + 12]]
+            path.write_bytes(after[:written] + bytes(12) + after[written + 12 : HEADER_BYTES])
+            log = ConsensusLog(path)
+            assert log.shortened
+            log.close()
+
     def test_it_contains_what_it_was_and_not_what_a_copy_became(self, path: Path, tmp_path: Path) -> None:
         old = path.read_bytes()
         log = ConsensusLog(path)
