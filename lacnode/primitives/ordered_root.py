@@ -51,8 +51,9 @@ def transactions_root(transactions: Sequence[Transaction], check: Callable[[], N
     root = _ROOTS.get(key)
     if root is None:
         root = _ROOTS[key] = ordered_root([transaction.raw for transaction in transactions], check)
-        while len(_ROOTS) > MAX_ROOTS:
-            _ROOTS.pop(next(iter(_ROOTS), ()), None)
+        # Other threads change the dictionary too. The copy is made in one step, and an iterator would raise an error.
+        for oldest in list(_ROOTS)[:-MAX_ROOTS]:
+            _ROOTS.pop(oldest, None)
     return root
 
 
