@@ -3,11 +3,11 @@
 import errno
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import structlog
 import trio
 
+from lacnode.client_address import client_address
 from lacnode.rate_limited_log import RateLimitedLog
 
 log = structlog.get_logger("rpc")
@@ -38,31 +38,6 @@ async def open_listeners(host: str, port: int) -> list[trio.SocketListener]:
 def bound_port(listeners: Sequence[trio.SocketListener]) -> int:
     """Return the port that the system has bound the first of `listeners` to. IndexError if there is none."""
     return int(listeners[0].socket.getsockname()[1])
-
-
-def client_address(stream: trio.abc.Stream) -> str:
-    """Return the IP address at the other end as text. The limits for one client count by it. An IPv6 address is cut to
-    its network of 64 bits, since one subscriber has all of that network. A mapped IPv4 address is returned as IPv4.
-
-    Empty if `stream` is no TCP socket, or if the client has left.
-    """
-    if not isinstance(stream, trio.SocketStream):
-        return ""
-    # A socket of the file system has no address. Its programs are one client.
-    if stream.socket.family == trio.socket.AF_UNIX:
-        return ""
-    try:
-        host = str(stream.socket.getpeername()[0])
-    except OSError:
-        return ""
-    address = ip_address(host.partition("%")[0])
-    if isinstance(address, IPv4Address):
-        return host
-    # A socket for both families shows IPv4 clients so. Each of them is one client, though all are in one network of
-    # 64 bits.
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(IPv6Address(int(address) >> 64 << 64))
 
 
 class ConnectionServer:

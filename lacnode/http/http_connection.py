@@ -12,8 +12,8 @@ from dataclasses import replace
 import h11
 import trio
 
+from lacnode.client_address import client_address
 from lacnode.http.arriving_bodies import ArrivingBodies, ArrivingBody
-from lacnode.http.connection_server import client_address
 from lacnode.http.head_lines import HeadLineCounter
 from lacnode.http.http_messages import BUSY, HOST_REFUSED, JSON, TOO_LARGE, TOO_SLOW, Request, RequestHandler, Response
 from lacnode.http.plain_requests import ends_with_head, parse_plain_request

@@ -17,7 +17,7 @@ class Request:
     """A request. `method` is as it was sent, such as `POST`. `target` is the path with its query, not decoded.
     `headers` have their names in lower case. `body` is empty until it has been read.
 
-    `client` is the address that it comes from, as `connection_server.client_address` names it. `is_plain` is True if
+    `client` is the address that it comes from, as `client_address` returns it. `is_plain` is True if
     `plain_requests` has read it, which takes the event loop a quarter of the time, and False if `h11` has. It says
     nothing of TLS.
     """

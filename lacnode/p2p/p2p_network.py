@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 import structlog
 import trio
 
+from lacnode.client_address import client_address
 from lacnode.crypto.node_identity import NodeIdentity
 from lacnode.p2p.bootnode_addresses import resolve_bootnodes
 from lacnode.p2p.chain_reader import ChainReader, LocalStatus, PoolReader
@@ -48,7 +49,8 @@ MAX_HALF_OPEN_CONNECTIONS = 64
 """Accepted connections that may be in their handshake at once."""
 
 CONNECTIONS_PER_SECOND, CONNECTIONS_AT_ONCE = 20, 200
-"""Accepted connections of one address. A handshake costs this node milliseconds, and the other side nothing."""
+"""Accepted connections of one address, or of one network of 64 bits of IPv6. A handshake costs this node milliseconds, and
+the other side nothing."""
 
 LASTING_SESSION_SECONDS = 5.0
 """Seconds from which a session counts as a success of dialling."""
@@ -253,7 +255,7 @@ class P2pNetwork:
                     await trio.sleep(0.1)
                     continue
                 # Asked before the handshake, which costs this node much more than the other side.
-                if self._connections.try_spend(_address_of(stream), trio.current_time()):
+                if self._connections.try_spend(client_address(stream), trio.current_time()):
                     self._nursery.start_soon(self._accepted, stream)
                 else:
                     await trio.aclose_forcefully(stream)
@@ -330,11 +332,3 @@ class P2pNetwork:
         self._dial_schedule.add(enode, is_permanent=False)
         self._dial_schedule.forget_failures(enode.id)
         self._wake.set()
-
-
-def _address_of(stream: trio.SocketStream) -> str:
-    """Return the other side's IP address, empty if the connection is gone already."""
-    try:
-        return str(stream.socket.getpeername()[0])
-    except OSError:
-        return ""

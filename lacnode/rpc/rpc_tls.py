@@ -7,7 +7,8 @@ from typing import Protocol
 
 import trio
 
-from lacnode.http.connection_server import ConnectionHandler, client_address
+from lacnode.client_address import client_address
+from lacnode.http.connection_server import ConnectionHandler
 from lacnode.http.peekable_stream import PeekableStream
 from lacnode.rpc.tls_settings import RpcTlsSettings
 

@@ -10,8 +10,9 @@ import structlog
 import trio
 
 from lacnode import __version__
+from lacnode.client_address import client_address
 from lacnode.http.arriving_bodies import ArrivingBodies
-from lacnode.http.connection_server import ConnectionServer, bound_port, client_address, open_listeners
+from lacnode.http.connection_server import ConnectionServer, bound_port, open_listeners
 from lacnode.http.http_connection import HttpConnection
 from lacnode.http.http_messages import Request, RequestHandler
 from lacnode.http.send_backlog import SendBacklog
