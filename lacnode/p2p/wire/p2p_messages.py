@@ -4,6 +4,7 @@ Follows devp2p rlpx.md and Besu's `PeerInfo` and `DisconnectMessage`. The decode
 shorter forms of other clients. Must not decide whether a node with such a Hello may connect.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar
@@ -23,8 +24,11 @@ HELLO, DISCONNECT, PING, PONG = 0, 1, 2, 3
 EMPTY_LIST = b"\xc0"
 """The body of Ping and Pong. The body of a received one is not read."""
 
-MAX_HELLO_BYTES = 16 * 1024
-"""Largest body of a Hello in bytes. Real ones have about 150 bytes."""
+MAX_HELLO_BYTES = 2 * 1024
+"""Largest body of a Hello in bytes, as in geth (`baseProtocolMaxMsgSize`). Real ones have about 150 bytes."""
+
+MAX_CAPABILITIES = 64
+"""Largest number of capabilities in a Hello. Clients have fewer than ten."""
 
 MAX_DISCONNECT_BYTES = 1024
 """Length of a Disconnect. A correct one has three bytes at most."""
@@ -106,7 +110,7 @@ class Hello:
             p2p_version=fields.scalar("p2pVersion", 4),
             # Cut before it is decoded. The name goes into log lines and into the answers of `admin_peers`.
             client_id=_text(fields.bytes("clientId")[:MAX_CLIENT_ID_BYTES]),
-            capabilities=tuple(_capability(item) for item in fields.list("capabilities")),
+            capabilities=_capabilities(fields.list("capabilities")),
             listen_port=fields.scalar("listenPort", 4),
             node_id=fields.bytes("nodeId", NODE_ID_BYTES),
         )
@@ -140,6 +144,12 @@ class Disconnect:
         if isinstance(item, list):
             item = item[0] if item else b""
         return cls(DisconnectReason.from_code(rlp.as_bytes(item, "disconnect.reason")))
+
+
+def _capabilities(items: Sequence[RlpItem]) -> tuple[Capability, ...]:
+    if len(items) > MAX_CAPABILITIES:
+        raise RlpError(f"hello.capabilities: at most {MAX_CAPABILITIES} were expected, found {len(items)}")
+    return tuple(_capability(item) for item in items)
 
 
 def _capability(item: RlpItem) -> Capability:

@@ -76,8 +76,24 @@ class TestHello:
             Hello.decode(rlp.encode(fields))
 
     def test_too_long(self) -> None:
-        with pytest.raises(RlpError, match="at most 16384 bytes"):
-            Hello.decode(Hello(5, "x" * 20_000, (), 0, bytes(64)).encode())
+        """Bytes from which decoding costs a stranger nothing and this node milliseconds, whatever they contain."""
+        body = rlp.encode([b"\5", b"x", [[]] * 2_000, b"", bytes(64)])
+        with pytest.raises(RlpError, match=f"hello: at most 2048 bytes were expected, found {len(body)}"):
+            Hello.decode(body)
+        with pytest.raises(RlpError, match="at most 2048 bytes"):
+            Hello.decode(b"\xff" * 2_049)
+
+    def test_a_long_one_of_another_client_is_read(self) -> None:
+        """With more protocols than any client has, and items of a later version (EIP-8)."""
+        capabilities = tuple(Capability(f"protocol-{number}", number) for number in range(1, 33))
+        fields = rlp.decode_list(Hello(5, "x" * 500, capabilities, 0, bytes(64)).encode(), "hello")
+        hello = Hello.decode(rlp.encode([*fields, b"later" * 50]))
+        assert hello.capabilities == capabilities
+
+    def test_too_many_capabilities(self) -> None:
+        capabilities = tuple(Capability("eth", number) for number in range(1, 66))
+        with pytest.raises(RlpError, match=r"hello\.capabilities: at most 64 were expected, found 65"):
+            Hello.decode(Hello(5, "x", capabilities, 0, bytes(64)).encode())
 
     def test_a_name_made_to_spoil_logs_is_cleaned(self) -> None:
         name = Hello.decode(Hello(5, "geth\n\x1b[31m", (), 0, bytes(64)).encode()).client_id
