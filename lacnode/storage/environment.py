@@ -16,6 +16,7 @@ import lmdb
 from lacnode.storage.checksum_upgrade import add_checksums, table_names
 from lacnode.storage.checksums import DamageListener, TableChecksums, ignore_damage
 from lacnode.storage.disk import PRIVATE_FILE
+from lacnode.storage.free_pages import BrokenFreeListError, FreePages
 from lacnode.storage.layers import Layer
 from lacnode.storage.storage_errors import (
     VERIFY_DATABASE_ADVICE,
@@ -341,12 +342,26 @@ def _map_size_for(path: Path, wanted: int) -> int:
 
 
 def _restore_length(path: Path, env: Any) -> None:
-    """Extend a file that was cut short by zeros.
+    """Extend a file that ends before its last page by zeros. Raises StorageCorruptError if content is missing there.
 
-    A read beyond the end of a mapped file would kill the process. LMDB reports zeros as damage.
+    A read beyond the end of a mapped file would kill the process. LMDB reads zeros in place of content as damage, or
+    ends the process too.
     """
+    info, page_bytes = env.info(), env.stat()["psize"]
     # The meta page says how many pages are in use. It is at the start of the file, so it survives most cuts.
-    length = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
+    length = (info["last_pgno"] + 1) * page_bytes
     data = path / "data.mdb"
-    if data.stat().st_size < length:
-        os.truncate(data, length)
+    size = data.stat().st_size
+    if size >= length:
+        return
+    first, last = size // page_bytes, info["last_pgno"]
+    with data.open("rb") as file:
+        try:
+            free = FreePages(file.fileno(), page_bytes, info["last_txnid"]).from_page(first)
+        except BrokenFreeListError:
+            free = set()
+    # Counted: a damaged meta page may say any number of pages.
+    if sum(page <= last for page in free) <= last - first:
+        text = f"the database in {path}: data.mdb was cut short. It has {size} bytes instead of {length}"
+        raise StorageCorruptError(f"{text}; {VERIFY_DATABASE_ADVICE}")
+    os.truncate(data, length)
