@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 MAX_USERS = 1_024
 """Users that are remembered. They outlive their sessions, so that a new session gives no new share. The user that was seen
-longest ago is forgotten first."""
+longest ago is forgotten first. Users that are present are never forgotten."""
 
 
 class TokenBucket:
@@ -32,6 +32,11 @@ class TokenBucket:
         self._left = min(self._burst_seconds, self._left + (now - self._at) * self._share) - seconds
         self._at = now
 
+    def hold_back(self, seconds: float, now: float) -> None:
+        """Take back what was saved up: the user must wait for `seconds` from `now` on at least."""
+        self.spend(0.0, now)
+        self._left = min(self._left, -seconds * self._share)
+
     def wait_seconds(self, now: float) -> float:
         """Return the seconds until the bucket is not overdrawn any longer, 0.0 if it is not overdrawn at `now`."""
         return max(0.0, -(self._left + (now - self._at) * self._share) / self._share)
@@ -49,6 +54,9 @@ class Shares:
     """The part that one user keeps while the others want more than `total`."""
     burst_seconds: float
     """A user may use at once what the share gives in so many seconds."""
+    newcomer_seconds: float = 0.0
+    """For so many seconds a new user does not have the part `least`. Otherwise users that take a new name for each piece of
+    work would get more than `total` together."""
 
     def new_bucket(self, share: float) -> TokenBucket:
         """Return a full bucket for `share` of a processor."""
@@ -57,18 +65,30 @@ class Shares:
 
 class FairShare:
     """Counts the processor time of each user, and says how long the user must wait. It stops nothing: the caller waits.
-    Times are seconds that only grow. An unknown user has used nothing. The `MAX_USERS` users that were named last are
-    remembered. Use it from one thread."""
+    Times are seconds that only grow. An unknown user has used nothing and is new. The `MAX_USERS` users that were named
+    last are remembered, and those that are present. Use it from one thread."""
 
     def __init__(self, shares: Shares) -> None:
         self._shares = shares
         self._total = shares.new_bucket(shares.total)
         self._users: OrderedDict[Hashable, tuple[TokenBucket, TokenBucket]] = OrderedDict()
+        self._present: set[Hashable] = set()
+
+    def arrive(self, user: Hashable, now: float) -> None:
+        """Count `user` as present until `leave`, and as new from `now` on: it may have been here before. Without that,
+        names that were used once could be kept in store."""
+        _, least = self._of(user, now)
+        self._hold_back(least, now)
+        self._present.add(user)
+
+    def leave(self, user: Hashable) -> None:
+        """Count `user` as present no longer. Nothing happens if it is not present."""
+        self._present.discard(user)
 
     def spend(self, user: Hashable, seconds: float, now: float) -> None:
         """Count `seconds` of processor time that `user` has caused until `now`. It may use up more than its share, and
         then waits longer."""
-        most, least = self._of(user)
+        most, least = self._of(user, now)
         self._total.spend(seconds, now)
         most.spend(seconds, now)
         least.spend(seconds, now)
@@ -76,17 +96,29 @@ class FairShare:
     def wait_seconds(self, user: Hashable, now: float) -> float:
         """Return the seconds that `user` must wait before this node works for it again, 0.0 if it need not wait. It
         must wait until its part `most` is not overdrawn, and until the `total` or its part `least` is not overdrawn."""
-        most, least = self._of(user)
+        most, least = self._of(user, now)
         # The largest share always limits a user. The total limits it only while its smallest share is used up as well:
         # a user that wants little goes on although others have used up the total.
         return max(most.wait_seconds(now), min(self._total.wait_seconds(now), least.wait_seconds(now)))
 
-    def _of(self, user: Hashable) -> tuple[TokenBucket, TokenBucket]:
+    def _of(self, user: Hashable, now: float) -> tuple[TokenBucket, TokenBucket]:
         # Taken out and put in again: the order of the dictionary is the order of the last use.
         allowances = self._users.pop(user, None)
         if allowances is None:
             allowances = self._shares.new_bucket(self._shares.most), self._shares.new_bucket(self._shares.least)
+            self._hold_back(allowances[1], now)
             if len(self._users) >= MAX_USERS:
-                self._users.popitem(last=False)
+                self._forget_one()
         self._users[user] = allowances
         return allowances
+
+    def _hold_back(self, least: TokenBucket, now: float) -> None:
+        if self._shares.newcomer_seconds:
+            least.hold_back(self._shares.newcomer_seconds, now)
+
+    def _forget_one(self) -> None:
+        # Those that are present are few. A crowd of new names must not turn them into new users.
+        for user in self._users:
+            if user not in self._present:
+                del self._users[user]
+                return

@@ -47,8 +47,9 @@ def _subscribe_to_peers(parts: NodeParts) -> None:
     for source in (joined, left):
         source.subscribe(parts.shared.state_change.notify)
         source.subscribe(lambda _: parts.peers.policy.mark_stale())
+    joined.subscribe(parts.peers.gossip.peer_joined)
     if parts.shared.duties.relays_transactions:
-        joined.subscribe(parts.peers.gossip.peer_joined)
+        joined.subscribe(parts.peers.gossip.announce_pool)
     joined.subscribe(lambda peer: parts.consensus.validator.peer_connected(peer.address))
     joined.subscribe(lambda _: parts.peers.synchronizer.wake())
     left.subscribe(parts.peers.gossip.peer_left)

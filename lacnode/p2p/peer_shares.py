@@ -4,6 +4,8 @@ All sessions of a node share one `PeerShares`. The consensus messages of a valid
 ones. So what validators send has threads and shares of its own: strangers must not delay it. Must not know a message.
 """
 
+from dataclasses import replace
+
 import trio
 
 from lacnode.fair_share import FairShare, Shares
@@ -24,25 +26,40 @@ SERVING_SHARE, SERVING_SHARE_OF_PEER = 0.5, 0.25
 LEAST_SERVING_SHARE = 0.02
 """The part that each peer keeps while the others ask for too much. The parts of 25 peers are `SERVING_SHARE` together."""
 
-_READING = Shares(total=READING_SHARE, most=READING_SHARE_OF_PEER, least=0.02, burst_seconds=10.0)
+NEWCOMER_SECONDS = 30.0
+"""For so long after the start of its session a peer has no least part: it waits while all peers together want too much. A
+stranger may take a new key for each message, and each key would otherwise bring a part of its own."""
+
+_READING = Shares(READING_SHARE, READING_SHARE_OF_PEER, 0.02, burst_seconds=10.0, newcomer_seconds=NEWCOMER_SECONDS)
 _READING_OF_VALIDATORS = Shares(total=1.0, most=READING_SHARE_OF_PEER, least=READING_SHARE_OF_PEER, burst_seconds=10.0)
 """Only the share of each validator counts. Their number is that of the chain, and not one that strangers choose."""
 
-_SERVING = Shares(total=SERVING_SHARE, most=SERVING_SHARE_OF_PEER, least=LEAST_SERVING_SHARE, burst_seconds=10.0)
+_SERVING_OF_VALIDATORS = Shares(SERVING_SHARE, SERVING_SHARE_OF_PEER, LEAST_SERVING_SHARE, burst_seconds=10.0)
+_SERVING = replace(_SERVING_OF_VALIDATORS, newcomer_seconds=NEWCOMER_SECONDS)
 
 
 class PeerShares:
-    """What the work for peers may take of this node. `serving_workers` limits the threads that serve peers, and
-    `serving` is the peers' share of the processor for that. `unasked` counts the bytes of long messages that this node
-    did not ask for."""
+    """What the work for peers may take of this node. `serving_workers` limits the threads that serve peers. `unasked`
+    counts the bytes of long messages that this node did not ask for."""
 
     def __init__(self) -> None:
         self.serving_workers = trio.CapacityLimiter(PEER_WORKER_THREADS)
         self._validator_workers = trio.CapacityLimiter(VALIDATOR_WORKER_THREADS)
         self._reading = FairShare(_READING)
         self._reading_of_validators = FairShare(_READING_OF_VALIDATORS)
-        self.serving = FairShare(_SERVING)
+        self._serving = FairShare(_SERVING)
+        self._serving_of_validators = FairShare(_SERVING_OF_VALIDATORS)
         self.unasked = UnaskedBytes()
+
+    def arrive(self, peer_id: bytes, now: float) -> None:
+        """The session of the peer with this node id (64 bytes) begins at `now`, by the clock of the event loop."""
+        for share in (self._reading, self._serving):
+            share.arrive(peer_id, now)
+
+    def leave(self, peer_id: bytes) -> None:
+        """The session of the peer with this node id (64 bytes) has ended. What it has used up is remembered."""
+        for share in (self._reading, self._serving):
+            share.leave(peer_id)
 
     def decoding_workers_for(self, *, is_validator: bool) -> trio.CapacityLimiter:
         """Return the limiter of the threads that decode large messages: one for all validators, another one for all
@@ -53,3 +70,8 @@ class PeerShares:
         """Return the shares of the processor for reading messages: one object for all validators, another one for all
         other peers."""
         return self._reading_of_validators if is_validator else self._reading
+
+    def serving_share_for(self, *, is_validator: bool) -> FairShare:
+        """Return the shares of the processor for answering requests: one object for all validators, another one for all
+        other peers."""
+        return self._serving_of_validators if is_validator else self._serving

@@ -148,7 +148,8 @@ class RlpxConnection:
                 frame = next(self._codec.feed(data), None)
             except FrameError as error:
                 raise ConnectionFailedError(str(error), _BREACH) from None
-            self._opening_seconds += time.thread_time() - began
+            finally:
+                self._opening_seconds += time.thread_time() - began
             if frame is not None:
                 return frame
             self._unread = await self._read()

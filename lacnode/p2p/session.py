@@ -5,11 +5,13 @@ while large answers are made. Every session ends with a reason in one sentence. 
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import structlog
 import trio
 
+from lacnode.fair_share import FairShare
 from lacnode.p2p.accepted_messages import ANSWERS, LongMessageFilter
 from lacnode.p2p.eth_server import REQUEST_MESSAGES
 from lacnode.p2p.handler import NetworkHandler
@@ -58,6 +60,22 @@ SENDING_SECONDS_PER_BYTE = 5e-9
 pooled transactions cost next to nothing else."""
 
 _BREACH = DisconnectReason.BREACH_OF_PROTOCOL
+
+
+class _Meter:
+    """The processor time that one message takes, in seconds."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    @contextmanager
+    def measure(self) -> Iterator[None]:
+        """Add the time that this thread takes for the block. An error in it counts too."""
+        began = time.thread_time()
+        try:
+            yield
+        finally:
+            self.seconds += time.thread_time() - began
 
 
 async def run_session(
@@ -123,6 +141,7 @@ async def _run_as_peer(admitted: EstablishedSession, network: SessionContext) ->
     log.debug("peer joined", peer=peer.enode_text, client=peer.description.client_id, inbound=peer.description.inbound)
     reason, cause = "this node is stopping", None
     network.counters.connected += 1
+    network.shares.arrive(peer.id, trio.current_time())
     try:
         network.handler.peer_joined(peer)
         await _exchange(admitted, network)
@@ -131,6 +150,7 @@ async def _run_as_peer(admitted: EstablishedSession, network: SessionContext) ->
         raise
     finally:
         network.counters.session_ended(cause)
+        network.shares.leave(peer.id)
         # From here on the peer counts as leaving, also if the session was cancelled: `PeerSet.connected_peers` omits it.
         peer.end_session(DisconnectReason.REQUESTED)
         if network.peer_set.peers.get(peer.id) is peer:
@@ -218,33 +238,39 @@ async def _serve(
 ) -> None:
     """Answer one request after the other. The next answer waits until the peer has read most of the last one, and until its
     share of the processor allows it."""
-
-    peer, shares = admitted.peer, network.shares.serving
+    peer = admitted.peer
     async for request in requests:
-        seconds = await _answer(request, admitted, network)
+        # Before the answer: the peer may have used up its share in an earlier session.
+        await _sleep(_serving_share(peer, network).wait_seconds(peer.id, trio.current_time()))
+        await _answer(request, admitted, network)
         # Without this wait a peer that sends requests and does not read would fill the outbox and end its own session.
         await admitted.outbox.wait_for_answer_space()
-        shares.spend(peer.id, seconds, trio.current_time())
-        await _sleep(shares.wait_seconds(peer.id, trio.current_time()))
 
 
-async def _answer(request: EthMessage, admitted: EstablishedSession, network: SessionContext) -> float:
-    """Answer a request. Return the processor time that it took and that its sending takes, in seconds."""
+def _serving_share(peer: Peer, network: SessionContext) -> FairShare:
+    return network.shares.serving_share_for(is_validator=network.handler.reads_consensus_from(peer))
 
-    def answer() -> tuple[int, bytes, float]:
-        began = time.thread_time()
-        message = network.server.answer(request)
-        # Encoded here too: the receipts of one block may have a hundred thousand logs.
-        body = message.encode(admitted.peer.description.eth_version)
-        return message.CODE, body, time.thread_time() - began
+
+async def _answer(request: EthMessage, admitted: EstablishedSession, network: SessionContext) -> None:
+    """Answer a request. The processor time that it takes and that its sending takes counts for the peer."""
+    peer, meter = admitted.peer, _Meter()
+
+    def answer() -> tuple[int, bytes]:
+        with meter.measure():
+            message = network.server.answer(request)
+            # Encoded here too: the receipts of one block may have a hundred thousand logs.
+            return message.CODE, message.encode(peer.description.eth_version)
 
     # A function of its own: the answer, up to megabytes, must not stay in a variable while the next request is awaited.
-    code, body, seconds = await trio.to_thread.run_sync(answer, limiter=network.shares.serving_workers)
     try:
+        code, body = await trio.to_thread.run_sync(answer, limiter=network.shares.serving_workers)
+        meter.seconds += SENDING_SECONDS_PER_BYTE * len(body)
         admitted.outbox.put(admitted.table.message_id("eth", code), body)
     except SendQueueFullError:
-        admitted.peer.end_session(DisconnectReason.USELESS_PEER)
-    return seconds + SENDING_SECONDS_PER_BYTE * len(body)
+        peer.end_session(DisconnectReason.USELESS_PEER)
+    finally:
+        # Also for a peer that leaves meanwhile: it may come again.
+        _serving_share(peer, network).spend(peer.id, meter.seconds, trio.current_time())
 
 
 async def _sleep(seconds: float) -> None:
@@ -263,27 +289,38 @@ async def _read(
     admitted.connection.accept_only(accepted.accept_and_hold)
     try:
         while True:
-            seconds = await _read_one(admitted, network, requests)
+            # A peer that used up its share is not read for a while. Its messages wait in its own socket.
+            await _sleep(_reading_share(peer, network).wait_seconds(peer.id, trio.current_time()))
+            meter = _Meter()
+            try:
+                await _read_one(admitted, network, requests, meter)
+            finally:
+                # Also for a message that ends the session: the peer may come again.
+                seconds = meter.seconds + admitted.connection.pop_decoding_seconds()
+                _reading_share(peer, network).spend(peer.id, seconds, trio.current_time())
             # The message has been handled, and its bytes are free again.
             accepted.release_held()
-            # Asked again for each message: a block may have changed the validators.
-            reading = network.shares.reading_share_for(is_validator=network.handler.reads_consensus_from(peer))
-            reading.spend(peer.id, seconds, trio.current_time())
-            # A peer that used up its share is not read for a while. Its messages wait in its own socket.
-            await _sleep(reading.wait_seconds(peer.id, trio.current_time()))
     finally:
         accepted.release_held()
 
 
+def _reading_share(peer: Peer, network: SessionContext) -> FairShare:
+    # Asked again for each message: a block may have changed the validators.
+    return network.shares.reading_share_for(is_validator=network.handler.reads_consensus_from(peer))
+
+
 async def _read_one(
-    admitted: EstablishedSession, network: SessionContext, requests: trio.MemorySendChannel[EthMessage]
-) -> float:
-    """Read a message and act on it. Return the processor time that it took, in seconds."""
+    admitted: EstablishedSession,
+    network: SessionContext,
+    requests: trio.MemorySendChannel[EthMessage],
+    meter: _Meter,
+) -> None:
+    """Read a message and act on it. `meter` gets the processor time of that."""
     # A function of its own: the message, up to 16 MiB, must not stay in a variable while the next one is awaited. It would
     # be held by each peer that then says nothing, beside the bytes that are counted.
     frame = await _next_frame(admitted, network)
     network.counters.message_received(admitted.table, frame.message_id)
-    return admitted.connection.pop_decoding_seconds() + await _heard(frame, admitted, network, requests)
+    await _hear(frame, admitted, network, requests, meter)
 
 
 async def _next_frame(admitted: EstablishedSession, network: SessionContext) -> Frame:
@@ -297,40 +334,51 @@ async def _next_frame(admitted: EstablishedSession, network: SessionContext) -> 
     raise ConnectionFailedError(f"silent for {2 * silence:.0f} s", DisconnectReason.TIMEOUT)
 
 
-async def _heard(
-    frame: Frame, admitted: EstablishedSession, network: SessionContext, requests: trio.MemorySendChannel[EthMessage]
-) -> float:
-    """Act on a message. Return the processor time that it took, in seconds."""
-    peer, began = admitted.peer, time.thread_time()
+async def _hear(
+    frame: Frame,
+    admitted: EstablishedSession,
+    network: SessionContext,
+    requests: trio.MemorySendChannel[EthMessage],
+    meter: _Meter,
+) -> None:
+    """Act on a message. `meter` gets the processor time of that."""
+    with meter.measure():
+        route = _hear_undecoded(frame, admitted, network)
+    if route is None:
+        return
+    workers = network.shares.decoding_workers_for(is_validator=network.handler.reads_consensus_from(admitted.peer))
+    message = await _opened(route, frame.body, workers, meter)
+    with meter.measure():
+        dispatch_message(message, admitted.peer, network.handler, requests)
+
+
+def _hear_undecoded(frame: Frame, admitted: EstablishedSession, network: SessionContext) -> Route | None:
+    """Act on a message as far as it need not be decoded. Return its route if it must be decoded."""
+    peer = admitted.peer
     if frame.message_id == PING:
         peer.send_urgent(PONG, EMPTY_LIST)
-        return time.thread_time() - began
+        return None
     route = resolve_route(frame, admitted.table)
     if route is None:
-        return time.thread_time() - began
+        return None
     # Consensus messages go to the handler undecoded: this package does not know their contents.
     if route.protocol in CONSENSUS_MESSAGES:
         # A sub-protocol may have further codes, of other forms of consensus. They are ignored.
         if route.code in CONSENSUS_MESSAGES[route.protocol]:
             network.handler.consensus_received(peer, route.code, frame.body)
-        return time.thread_time() - began
+        return None
     if route.code in ANSWERS and not peer.requests.expects_answer(route.code):
         # No request waits for it. Decoding could take seconds and hundreds of megabytes.
         peer.requests.report_useless_answer()
-        return time.thread_time() - began
+        return None
     # After the check for answers: a refused answer that no request waits for still lowers the peer's score.
     if frame.is_refused:
         if route.code == NewBlock.CODE:
             network.handler.long_block_dropped(peer)
-        return time.thread_time() - began
+        return None
     if route.code == NewBlock.CODE and not _wants_block(peer, frame.body, network):
-        return time.thread_time() - began
-    workers = network.shares.decoding_workers_for(is_validator=network.handler.reads_consensus_from(peer))
-    message, seconds = await _opened(route, frame.body, workers)
-    # Measured again: the decoding may have run in another thread, and this thread served other tasks meanwhile.
-    began = time.thread_time()
-    dispatch_message(message, peer, network.handler, requests)
-    return seconds + time.thread_time() - began
+        return None
+    return route
 
 
 def _wants_block(peer: Peer, body: bytes, network: SessionContext) -> bool:
@@ -344,15 +392,15 @@ def _wants_block(peer: Peer, body: bytes, network: SessionContext) -> bool:
         raise ConnectionFailedError(f"NewBlock: {error}", _BREACH) from None
 
 
-async def _opened(route: Route, body: bytes, workers: trio.CapacityLimiter) -> tuple[EthMessage, float]:
-    """Return the message and the processor time, in seconds, of its decoding. `workers` limits the threads for large ones.
+async def _opened(route: Route, body: bytes, workers: trio.CapacityLimiter, meter: _Meter) -> EthMessage:
+    """Return the message. `meter` gets the processor time of its decoding. `workers` limits the threads for large ones.
 
     ConnectionFailedError if it is malformed.
     """
 
-    def opened() -> tuple[EthMessage, float]:
-        began = time.thread_time()
-        return decode_eth_message(route.version, route.code, body), time.thread_time() - began
+    def opened() -> EthMessage:
+        with meter.measure():
+            return decode_eth_message(route.version, route.code, body)
 
     try:
         if len(body) < LARGE_BODY_BYTES:

@@ -115,6 +115,10 @@ class TransactionGossip:
             self._own_added.set()
 
     def peer_joined(self, peer: Peer) -> None:
+        """Count `peer` as new in the queue of transactions."""
+        self._intake.peer_joined(peer.id)
+
+    def announce_pool(self, peer: Peer) -> None:
         """Announce the first `MAX_ANNOUNCED_HASHES` transactions of the pool to a new peer."""
         # Bounded: a large pool would fill the send queue of each peer that connects.
         pooled = self._pooled()[:MAX_ANNOUNCED_HASHES]
@@ -123,6 +127,7 @@ class TransactionGossip:
 
     def peer_left(self, peer: Peer) -> None:
         """Forget the transactions that `peer` announced and that were not requested yet."""
+        self._intake.peer_left(peer.id)
         self._announced.pop(peer, None)
 
     def transactions_received(self, peer: Peer, transactions: Sequence[Transaction]) -> None:

@@ -28,14 +28,30 @@ LONG_BYTES_PER_SECOND = BLOCK_BYTES_PER_SECOND // 2
 """Bytes of long transactions per second that the pool examines, of all peers together. One peer may have half of them. More
 would only push each other out of the pool, after each node has relayed them."""
 
-LONG_SHARES = Shares(total=LONG_BYTES_PER_SECOND, most=LONG_BYTES_PER_SECOND / 2, least=2**16, burst_seconds=4.0)
+NEWCOMER_SECONDS = 30.0
+"""For so long after the start of its session a peer has no least share, and waits while all together send too much. A
+stranger may take any number of keys."""
+
+LONG_SHARES = Shares(
+    total=LONG_BYTES_PER_SECOND,
+    most=LONG_BYTES_PER_SECOND / 2,
+    least=2**16,
+    burst_seconds=4.0,
+    newcomer_seconds=NEWCOMER_SECONDS,
+)
 TRANSACTIONS_PER_TURN = 64
 """Transactions of one peer that the pool examines before it is the turn of the next peer."""
 
 ADMISSION_SHARE, ADMISSION_SHARE_OF_PEER = 0.5, 0.3
 """Shares of a processor for the examination: of all peers together, and of one peer."""
 
-ADMISSION_SHARES = Shares(total=ADMISSION_SHARE, most=ADMISSION_SHARE_OF_PEER, least=0.05, burst_seconds=5.0)
+ADMISSION_SHARES = Shares(
+    total=ADMISSION_SHARE,
+    most=ADMISSION_SHARE_OF_PEER,
+    least=0.05,
+    burst_seconds=5.0,
+    newcomer_seconds=NEWCOMER_SECONDS,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +104,16 @@ class TransactionIntake:
         wait here have less than half of `MAX_PEER_QUEUE_BYTES`."""
         lane = self._lanes.get(_LaneName(peer_id, is_long=True))
         return lane is None or lane.size_bytes < MAX_PEER_QUEUE_BYTES // 2
+
+    def peer_joined(self, peer_id: bytes) -> None:
+        """The session of the peer with this node id (64 bytes) has begun."""
+        for shares in (self._shares, self._long_shares):
+            shares.arrive(peer_id, trio.current_time())
+
+    def peer_left(self, peer_id: bytes) -> None:
+        """The session of the peer with this node id (64 bytes) has ended. Its transactions keep their turn."""
+        for shares in (self._shares, self._long_shares):
+            shares.leave(peer_id)
 
     def put(self, peer_id: bytes, transactions: Sequence[Transaction]) -> None:
         """Queue `transactions` of the peer with this node id (64 bytes), in the order of the list. The first one that

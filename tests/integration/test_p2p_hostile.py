@@ -283,12 +283,12 @@ class TestPeers:
         async with world() as w:
             node = await w.node()
             greedy = await self.peer(node)
-            node.network.shares.serving.spend(node.network.peers[0].id, 10.0, trio.current_time())
             await greedy.send(GetBlockHeaders(1, 0, 5))
+            assert isinstance(await greedy.message(), BlockHeaders)
+            serving = node.network.shares.serving_share_for(is_validator=True)
+            serving.spend(node.network.peers[0].id, 10.0, trio.current_time())
             await greedy.send(GetBlockHeaders(2, 0, 5))
             await still_serves(node)
-            answer = await greedy.message()
-            assert isinstance(answer, BlockHeaders)
             with trio.move_on_after(1):
                 second = await greedy.message()
                 raise AssertionError(f"it was to wait, and got {second}")

@@ -7,20 +7,24 @@ import pytest
 import trio
 import trio.testing
 
+from lacnode.fair_share import FairShare
 from lacnode.p2p.peer_shares import (
     LEAST_SERVING_SHARE,
+    NEWCOMER_SECONDS,
     PEER_WORKER_THREADS,
+    READING_SHARE,
     READING_SHARE_OF_PEER,
     SERVING_SHARE,
     PeerShares,
 )
-from lacnode.p2p.session import LARGE_BODY_BYTES, _heard
+from lacnode.p2p.session import LARGE_BODY_BYTES, _hear, _Meter
 from lacnode.p2p.wire.capabilities import Capability, CapabilityTable
 from lacnode.p2p.wire.eth_messages import NewPooledTransactionHashes
 from lacnode.p2p.wire.frame import Frame
 from lacnode.primitives import rlp
 
 STRANGERS = 24
+MODEST = b"modest".ljust(64)
 LONG_ANNOUNCEMENT = rlp.encode([bytes(32)] * (LARGE_BODY_BYTES // 32))
 
 
@@ -44,7 +48,8 @@ def test_a_validator_has_a_bound_too() -> None:
 
 def test_all_peers_together_have_half_a_processor_for_answers() -> None:
     """Attack: each of as many peers as there are slots always has another request. An answer takes 0.1 s."""
-    serving, next_at, spent = PeerShares().serving, dict.fromkeys(range(STRANGERS + 1), 0.0), 0.0
+    serving = PeerShares().serving_share_for(is_validator=False)
+    next_at, spent = dict.fromkeys(range(STRANGERS + 1), 0.0), 0.0
     while min(next_at.values()) < 1_000.0:
         peer = min(next_at, key=lambda peer: next_at[peer])
         serving.spend(peer, 0.1, next_at[peer])
@@ -54,12 +59,53 @@ def test_all_peers_together_have_half_a_processor_for_answers() -> None:
 
 
 def test_a_peer_that_asks_for_little_does_not_wait_for_greedy_ones() -> None:
-    serving = PeerShares().serving
+    shares = PeerShares()
+    shares.arrive(MODEST, 0.0)
+    serving, later = shares.serving_share_for(is_validator=False), 2 * NEWCOMER_SECONDS
     for peer in range(STRANGERS):
-        serving.spend(peer, 10.0, 0.0)
-    serving.spend("modest", 10 * LEAST_SERVING_SHARE / 2, 0.0)
-    assert serving.wait_seconds(0, 0.0) > 60
-    assert serving.wait_seconds("modest", 0.0) == 0.0
+        serving.spend(peer, 10.0, later)
+    serving.spend(MODEST, 10 * LEAST_SERVING_SHARE / 2, later)
+    assert serving.wait_seconds(0, later) > 60
+    assert serving.wait_seconds(MODEST, later) == 0.0
+
+
+def used_by_new_keys(share: FairShare, shares: PeerShares) -> float:
+    """What strangers use of a processor who take 20 new keys a second, as many as one address may. Each wants 0.2 s."""
+    spent = 0.0
+    for number in range(20 * 600):
+        key, now = number.to_bytes(64), number / 20
+        shares.arrive(key, now)
+        if share.wait_seconds(key, now) == 0.0:
+            share.spend(key, 0.2, now)
+            spent += 0.2
+        shares.leave(key)
+    return spent / 600
+
+
+def test_a_key_for_each_message_brings_no_more_of_the_processor() -> None:
+    shares = PeerShares()
+    reading = shares.reading_share_for(is_validator=False)
+    assert used_by_new_keys(reading, shares) == pytest.approx(READING_SHARE, rel=0.05)
+
+
+def test_a_key_for_each_request_brings_no_more_of_the_processor() -> None:
+    shares = PeerShares()
+    serving = shares.serving_share_for(is_validator=False)
+    assert used_by_new_keys(serving, shares) == pytest.approx(SERVING_SHARE, rel=0.05)
+
+
+@pytest.mark.parametrize("is_validator", [True, False])
+def test_a_validator_that_has_just_come_does_not_wait_for_strangers(is_validator: bool) -> None:
+    shares = PeerShares()
+    for share_of in (shares.reading_share_for, shares.serving_share_for):
+        for number in range(STRANGERS):
+            share_of(is_validator=False).spend(number, 2.0, 0.0)
+    shares.arrive(b"validator", 0.0)
+    waits = [
+        share_of(is_validator=is_validator).wait_seconds(b"validator", 0.0)
+        for share_of in (shares.reading_share_for, shares.serving_share_for)
+    ]
+    assert all((wait == 0.0) == is_validator for wait in waits)
 
 
 @pytest.mark.parametrize("is_validator", [True, False])
@@ -84,4 +130,4 @@ async def hear(body: bytes, shares: PeerShares, *, is_validator: bool) -> None:
     admitted: Any = SimpleNamespace(peer=peer, table=table)
     network: Any = SimpleNamespace(handler=handler, shares=shares)
     requests, _ = trio.open_memory_channel[Any](1)
-    await _heard(Frame(message_id, body), admitted, network, requests)
+    await _hear(Frame(message_id, body), admitted, network, requests, _Meter())

@@ -64,8 +64,9 @@ async def test_an_address_that_has_used_up_its_share_waits_and_others_do_not(rou
 async def test_what_a_request_takes_counts_for_its_address(routes: NodeRoutes) -> None:
     for _ in range(3):
         await routes.answer(request("member"))
-    most, _ = routes._share._of("member")
-    untouched, _ = routes._share._of("other")
+    now = time.monotonic()
+    most, _ = routes._share._of("member", now)
+    untouched, _ = routes._share._of("other", now)
     assert most._left < untouched._left
 
 
@@ -73,7 +74,8 @@ async def test_the_cheapest_request_counts_and_waits_too(routes: NodeRoutes) -> 
     """A flood of them would take a whole processor."""
     ask = Request("GET", "/upcheck", {}, b"", "member")
     assert (await routes.answer(ask)).status == 200
-    assert routes._share._of("member")[0]._left < routes._share._of("other")[0]._left
+    now = time.monotonic()
+    assert routes._share._of("member", now)[0]._left < routes._share._of("other", now)[0]._left
     routes._share.spend("attacker", 1_000.0, time.monotonic())
     with trio.fail_after(20):
         assert (await routes.answer(Request("GET", "/upcheck", {}, b"", "attacker"))).status == 503

@@ -2,7 +2,7 @@
 
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import cast
@@ -10,11 +10,13 @@ from typing import cast
 import pytest
 import trio
 import trio.lowlevel
+import trio.testing
 
 from lacnode.p2p.peer import Peer
 from lacnode.primitives.transaction import Transaction
 from lacnode.sync.transaction_gossip import TransactionGossip
 from lacnode.sync.transaction_intake import (
+    LONG_BYTES_PER_SECOND,
     LONG_SHARES,
     MAX_PEER_QUEUE_BYTES,
     MAX_WAITING_BYTES,
@@ -295,6 +297,30 @@ class TestIntake:
                 while len(admitted) < at_once + 3:  # noqa: ASYNC110
                     await trio.sleep(0.01)
             nursery.cancel_scope.cancel()
+
+    async def test_a_key_for_each_long_one_brings_no_more_of_them(
+        self, autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Attack: each of them comes from a peer that was never here, as one stranger with many keys is."""
+
+        async def run_here(work: Callable[..., float], *arguments: object, limiter: object) -> float:
+            """The clock of the test would go on while a thread works."""
+            await trio.lowlevel.checkpoint()
+            return work(*arguments)
+
+        monkeypatch.setattr(trio.to_thread, "run_sync", run_here)
+        admitted_at: list[float] = []
+        intake = TransactionIntake(lambda transactions: admitted_at.append(trio.current_time()))
+        size, strangers, began = 2**19, 8, trio.current_time()
+        for number in range(strangers):
+            intake.peer_joined(bytes([number]))
+            intake.put(bytes([number]), long_ones(1, size - 500))
+            intake.peer_left(bytes([number]))
+        with trio.move_on_after(600):
+            await intake.run()
+        at_once = LONG_BYTES_PER_SECOND * LONG_SHARES.burst_seconds // size
+        assert len(admitted_at) == strangers
+        assert sum(at == began for at in admitted_at) <= at_once + 1
 
     async def test_all_long_ones_together_are_bounded(self) -> None:
         intake = TransactionIntake(lambda transactions: None)
