@@ -1,4 +1,5 @@
-"""Explains why a contract refuses. The contracts are asked more than the one question whose answer is yes or no.
+"""Explains why a rules contract refuses a connection or a transaction. The contract is asked more than the one
+question whose answer is yes or no.
 
 lacnode's own rules contracts name the rule. Besu's standard contracts and LACChain's show their lists. For any other
 contract there is only the answer. An explanation takes several calls. It is for refusals that people read, and not for

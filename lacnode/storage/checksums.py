@@ -1,4 +1,5 @@
-"""The checksum after every stored value. A value that the disk has altered becomes an error.
+"""The checksum after every stored value. A value that the disk has altered becomes an error that names the table and
+the key.
 
 Four bytes (CRC-32, big-endian) follow each value. They also cover the name of the table and the key. So a value that a
 damaged index page returns for another key does not pass. LMDB itself has no checksums. This file must not know what a value

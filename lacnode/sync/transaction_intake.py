@@ -1,4 +1,4 @@
-"""The queue of transactions that peers sent and the pool has not examined yet.
+"""The queue of transactions that peers sent and the pool has not examined yet, and the share of a processor for each peer.
 
 A peer can send any number of transactions, and each costs the recovery of its sender. So each peer has its own queue, the
 peers take turns, and each peer has a share of one processor. Long transactions have their own queue. They do not delay

@@ -1,4 +1,4 @@
-"""One round: its proposal, the prepares and the commits for it (Besu's `RoundState`).
+"""One round: its proposal, and the first prepare and the first commit of each author (Besu's `RoundState`).
 
 Before a proposal is accepted, the first prepare and the first commit of each author are kept without a check. When the
 proposal is accepted, those that do not fit it are dropped. Later messages of the same author change nothing.

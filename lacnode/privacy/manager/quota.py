@@ -1,4 +1,4 @@
-"""The quota: how many bytes of other managers' payloads are stored.
+"""The quota: how many bytes of other managers' payloads are stored, for each sending key and for all together.
 
 There is a bound for each sending key, one for all unknown keys, one for all known keys, and one for the free space on the
 disk. Payloads of the own node do not count. Those that a lost store gets back count for the disk alone. The log warns before
