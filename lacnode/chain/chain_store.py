@@ -255,7 +255,7 @@ class DatabaseNodeStore:
     """The execution engine's view of the database: trie nodes and code by hash, as of the last commit.
 
     Recent values are cached in two generations: when the young one is full, it becomes the old one. The value of a hash
-    never changes, so it is safe from several threads.
+    never changes, so it is safe from several threads if `database` is.
     """
 
     def __init__(self, database: Database) -> None:

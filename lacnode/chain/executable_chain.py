@@ -63,7 +63,8 @@ class ExecutableChain(ChainHistory):
         return self._engine.tracing_executor(self.hash_at, budget)
 
     def open_block_for_private_execution(self, header: BlockHeader) -> OpenBlock:
-        """An open block in which private transactions are executed, on the state after `header`. COINBASE, NUMBER and
-        the like give the values of `header` itself: it is not the next block of the chain. Raises SystemCallError if a
-        call that begins every block fails."""
+        """An open block in which private transactions are executed, on the state after `header`. COINBASE gives the
+        validator that created the block, which in IBFT 1 is not the coinbase of `header`. NUMBER and the like give the
+        values of `header` itself: it is not the next block of the chain. Raises SystemCallError if a call that begins
+        every block fails, and RlpError if `header` does not say who created its block."""
         return self._engine.open_block(header.state_root, self.protocols.execution_header(header), self.hash_at)

@@ -172,7 +172,8 @@ class _Selection:
     def __init__(self, block: SelectionTarget, limits: SelectionLimits) -> None:
         self.chosen: list[Transaction] = []
         self.has_interrupted = False
-        """Whether a transaction took too long. Each block accepts one such transaction at most."""
+        """Whether an execution was interrupted. After that no candidate is tried that is expected to be slow. The
+        others still are."""
         self._bytes_left = limits.max_bytes
         self._has_last = False
         self._last_bytes_left = LAST_BYTES_SHARE * limits.max_bytes

@@ -45,7 +45,8 @@ class CallLimitExceededError(Exception):
 
 
 class NodeStore(Protocol):
-    """Trie nodes and contract code by their Keccak hash. Safe to read from several threads."""
+    """Trie nodes and contract code by their Keccak hash. The store of an engine that several threads use must be safe
+    to read from several threads."""
 
     def get(self, key: bytes) -> bytes | None:
         """Return the trie node or the code with the Keccak hash `key` (32 bytes). None if it is absent. A store of a
@@ -233,8 +234,8 @@ class OpenBlock(Protocol):
 
 
 class ExecutionEngine(Protocol):
-    """Executes on any state whose nodes the store has. Safe to use from several threads. An `OpenBlock` belongs to one
-    thread."""
+    """Executes on any state whose nodes the store has. Safe to use from several threads if its store is. An `OpenBlock`
+    belongs to one thread."""
 
     @property
     def name(self) -> str:

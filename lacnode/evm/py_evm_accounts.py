@@ -228,8 +228,10 @@ class Accounts(TrieAccounts):
 
     @property
     def held_bytes(self) -> int:
-        """About how many bytes the current transaction holds here: the accounts and slots that it was the first in the
-        block to read, and its changes. What a failed call changed is not among them."""
+        """About how many bytes the current transaction holds here: the accounts and slots that it read and no earlier
+        transaction of the block had read, and its changes, warm marks included. What an earlier transaction read counts
+        again if it was forgotten in between (`MAX_KEPT_READ_BYTES`). What a failed call changed is not counted, what it
+        read is."""
         return self._loaded_bytes + CHANGE_BYTES * len(self._undo)
 
     @property

@@ -30,8 +30,8 @@ class LocalAccounts(Protocol):
     """The interface of a list of accounts in a local file. It does not block."""
 
     def decide(self, sender: bytes | None) -> Decision:
-        """Return a permission if the accounts of the permissions file include `sender` (20 bytes), else a refusal. None
-        is a transaction without a sender, which is refused."""
+        """Return a permission if the list in force includes `sender` (20 bytes), else a refusal. A change of the file
+        counts once the list is read again. None is a transaction without a sender, which is refused."""
 
 
 class AccountPermissions:

@@ -24,7 +24,8 @@ class LocalNodes(Protocol):
     """The interface of a list of nodes in a local file. It does not block."""
 
     def decide(self, enode: Enode) -> Decision:
-        """Return a permission if `enode` is this node itself or in the permissions file, else a refusal."""
+        """Return a permission if `enode` is this node itself or is in the list in force with its id, IP address and TCP
+        port, else a refusal. A change of the file counts once the list is read again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,8 +40,9 @@ class _Times:
 
 @dataclass(frozen=True, slots=True)
 class MethodTimes:
-    """The times of one RPC method: `count` is the number of its calls since the start, and `total_seconds` the sum of
-    their times. `quantiles` (seconds) are those of the last `REMEMBERED_CALLS` calls, in the order of `QUANTILES`."""
+    """The times of one RPC method: `count` is the number of its calls that have ended since the start, and
+    `total_seconds` the sum of their times. `quantiles` (seconds) are those of the last `REMEMBERED_CALLS` of them, in
+    the order of `QUANTILES`."""
 
     method: str
     count: int

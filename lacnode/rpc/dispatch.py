@@ -75,7 +75,8 @@ _OPERATORS_TOO = frozenset(
 """Methods about one group. A tenant calls them as a member of the group. The operator calls them without a key."""
 
 _STATUS = {errors.PARSE_ERROR: 400, errors.INVALID_REQUEST: 400, errors.UNAUTHORIZED: 401}
-"""HTTP's status for a single call that ended in an error, by the error's code. Every other error has status 200."""
+"""HTTP's status for a single call that ended in an error, by the error's code. Other errors have status 200, except
+BusyError, which brings its own."""
 
 
 Own = Mapping[str, Handler]

@@ -63,7 +63,8 @@ class PollingFilter:
 
     @property
     def item_count(self) -> int:
-        """The number of addresses and topics in the filter."""
+        """The number of addresses and topics in the filter. A position of topics that accepts every topic counts as
+        one. 0 for a filter of blocks or of pending transactions."""
         return 0 if self.query is None else self.query.wanted.item_count
 
     def gather(self, entries: Sequence[str | LogWithMetadata]) -> None:

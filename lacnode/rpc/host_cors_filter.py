@@ -1,4 +1,4 @@
-"""The check that every request passes before its body is read: the host allow-list (against DNS rebinding) and CORS.
+"""The check that every request passes before its body is used: the host allow-list (against DNS rebinding) and CORS.
 
 Both follow Besu. The check knows no users: `dispatch` checks tokens and permissions.
 """

@@ -27,9 +27,9 @@ class PrivateFilters(PollingFilters):
             yield
 
     def methods(self) -> tuple[Method, ...]:
-        """Return the RPC methods that work on these filters. Each raises RpcError "Unauthorized" if the caller is no
-        member of the group, and another RpcError if privacy is off or a parameter does not fit. For a filter that the
-        group does not have, `priv_uninstallFilter` returns False, and the others raise RpcError."""
+        """Return the RPC methods that work on these filters. Each raises RpcError "Unauthorized" if the caller is a
+        tenant that is no member of the group, and another RpcError if privacy is off or a parameter does not fit. For a
+        filter that the group does not have, `priv_uninstallFilter` returns False, and the others raise RpcError."""
         return (
             Method("priv_newFilter", "PRIV", self._new_private_filter),
             Method("priv_getFilterChanges", "PRIV", self._private_changes),

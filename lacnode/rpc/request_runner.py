@@ -61,8 +61,9 @@ class Readers(Protocol):
 
     async def read(self, call: ReadCall, client: str) -> object:
         """Return the result of `call` for the address `client`. RpcError if the call ends in one or takes too long.
-        BusyError if it is refused, because too many calls wait or the wait was too long. Other errors may pass through:
-        StorageError, and with `ReaderThreads` each error of the call."""
+        With reader processes also if its process dies, or if the state that it reads is not kept. BusyError if it is
+        refused: too many calls wait, the wait was too long, or no process can be started. Other errors may pass
+        through: StorageError, and with `ReaderThreads` each error of the call."""
         ...
 
     async def run(self) -> None:

@@ -38,7 +38,8 @@ class LoginRefusedError(Exception):
 
 
 class Authenticator(Protocol):
-    """Finds the user of each request of one port. Safe to use from several threads."""
+    """Finds the user of each request of one port, says which methods the user may call, and gives tokens. Safe to use
+    from several threads."""
 
     def requires_token_for_every_method(self) -> bool:
         """Return True if every method needs a token. False if some method is open to all."""

@@ -83,8 +83,8 @@ class ReadOnlyDatabase:
         raise StorageError("a database that is open for reading cannot be written")
 
     def on_damage(self, listener: DamageListener) -> None:
-        """Call `listener` with the error of every damaged value before it is raised. It replaces an earlier
-        listener."""
+        """Call `listener` with the error of every damaged value that is read, before the error is raised.
+        `checked_items` of a snapshot, which raises no such error, calls it too. It replaces an earlier listener."""
         self._on_damage = listener
 
     def close(self) -> None:

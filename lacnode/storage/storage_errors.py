@@ -1,4 +1,4 @@
-"""The errors of this package. Every text names the file and the next step of the operator.
+"""The errors of this package. A text names what failed, and the next step of the operator where the package knows one.
 
 Errors of libraries must not leave this package: callers decide by these classes alone.
 """
@@ -11,7 +11,7 @@ class StorageError(Exception):
     """A read or a write failed. After a failed write nothing of the batch, or of the record in a log, is stored, unless
     the method that raised it says otherwise.
 
-    The text names the file and the next step of the operator.
+    The text names what failed, with the path if it is known, and the next step of the operator where there is one.
     """
 
 
@@ -28,7 +28,7 @@ class StorageCorruptError(StorageError):
 
 
 VERIFY_DATABASE_ADVICE = "stop the node and run `lacnode database verify`, which lists what is damaged and what to do"
-"""The next step after damage. Every text about damage has it."""
+"""The next step after damage of the database. The text of every DamagedValueError has it."""
 
 
 RESYNC_ADVICE = (

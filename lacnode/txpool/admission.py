@@ -21,7 +21,7 @@ from lacnode.primitives.transaction import BLOB, FEE_MARKET, Transaction
 from lacnode.txpool.pool_settings import PoolSettings
 
 MIN_LONDON_GAS_PRICE_WEI = 7
-"""A base fee cannot fall below this price. A cheaper transaction is never included."""
+"""A base fee cannot fall below this price, unless it is 0 or fixed. A cheaper transaction is then never included."""
 
 
 @dataclass(frozen=True, slots=True)

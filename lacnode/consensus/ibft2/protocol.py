@@ -106,8 +106,9 @@ class Ibft2JustificationRules:
         return Justification(tuple(message.signed for message in round_changes))
 
     def check_proposal(self, committee: Committee, proposal: Proposal) -> None:
-        """Check the signed payload, the digest and the certificate, but not the validity of the block. Raises
-        MessageRefusedError."""
+        """Check that the author is the proposer of the round, that the block has the height, the round and the digest
+        of the signed part, and the certificate. The caller has compared the height. The validity of the block is not
+        checked. Raises MessageRefusedError."""
         check_proposal(committee, proposal)
 
     def check_round_change(self, committee: Committee, message: RoundChange) -> None:

@@ -32,9 +32,8 @@ class FrameError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A received message: its absolute id and its body, decrypted and decompressed. If `is_refused`, the body was not
-    accepted and is empty.
-    """
+    """A received message: its absolute id and its body, decrypted and decompressed. If `is_refused`,
+    `FrameCodec.accepts` did not want the body, which is empty here."""
 
     message_id: int
     body: bytes

@@ -79,8 +79,8 @@ def request_proofs(own: KeyPair, urls_by_key: Mapping[bytes, str], sender: PeerS
     """Ask the manager at the URL of each key (32 bytes) in `urls_by_key` to prove to `own` that it has the private key.
     Return its reaction for every key. A manager that does not answer raises no error.
 
-    All URLs are asked at the same time, and each URL for one key at a time. If one URL has several keys, this blocks
-    for one call for each of them.
+    The URLs are asked at the same time, as far as the limit of open calls of `sender` allows, and each URL for one key
+    at a time. If one URL has several keys, this blocks for one call after the other for them.
     """
     answers: dict[bytes, ProofAnswer] = {}
     while left := {key: url for key, url in urls_by_key.items() if key not in answers}:

@@ -14,10 +14,11 @@ class PeerSender(Protocol):
     threads."""
 
     def post(self, path: str, bodies: Mapping[str, bytes]) -> Mapping[str, bytes | None]:
-        """POST each body (CBOR) to `path` of the manager at its URL, all at the same time. Return the answer of every
-        URL. This blocks until all have answered or their time is over, and raises no error.
+        """POST each body (CBOR) to `path` of the manager at its URL. The requests are sent at the same time, as far as
+        the sender's limit of open calls allows. Return the answer of every URL. This blocks until all have answered or
+        their time is over, and raises no error.
 
-        REFUSED_REPLY stands for a status other than 200 and 201. None stands for no answer.
+        REFUSED_REPLY stands for a status other than 200 and 201. None stands for no answer that can be used.
         """
 
 
@@ -40,8 +41,9 @@ class PeerCaller(Protocol):
     several threads."""
 
     def call(self, calls: Sequence[PeerCall]) -> Sequence[bytes | None]:
-        """Send all requests at the same time. Return the bodies of the answers in the order of the calls. This blocks
-        until all have answered or their time is over, and raises no error.
+        """Send the requests at the same time, as far as the sender's limit of open calls allows. Return the bodies of
+        the answers in the order of the calls. This blocks until all have answered or their time is over, and raises no
+        error.
 
-        None stands for no answer and for a status other than 200 and 201.
+        None stands for no answer that can be used, and for a status other than 200 and 201.
         """

@@ -187,8 +187,9 @@ class ProvenRequestClient:
         self._challenges: dict[tuple[bytes, bytes, str], tuple[bytes, float]] = {}
 
     def send(self, path: str, own: KeyPair, asked: Sequence[OutgoingRequest]) -> list[CborFields | None]:
-        """Send requests of the own key `own` to `path` of several managers at the same time. Return the fields of the
-        answers in the order of `asked`. This blocks for four rounds of calls at most.
+        """Send requests of the own key `own` to `path` of several managers at the same time, as far as the limit of
+        open calls of the sender allows. Return the fields of the answers in the order of `asked`. This blocks for four
+        rounds of calls at most.
 
         `asked` must have each URL once. None stands for no answer and for an answer that cannot be used. No error is
         raised for it.

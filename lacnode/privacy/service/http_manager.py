@@ -69,7 +69,7 @@ class HttpTransactionManager:
         )
 
     def close(self) -> None:
-        """Close every connection. No other method may be called after it."""
+        """Close every connection to the manager. No other method may be called after it."""
         self._client.close()
 
     def __enter__(self) -> "HttpTransactionManager":

@@ -83,16 +83,17 @@ class HttpPeerSender:
                     self._token = self._nursery = None
 
     def post(self, path: str, bodies: Mapping[str, bytes]) -> Mapping[str, bytes | None]:
-        """POST each body (CBOR) to `path` of the manager at its URL, all at the same time, from any thread but that of
-        the event loop. Return the answer of every URL. This blocks for the time of the calls and raises no error.
-        REFUSED_REPLY stands for a status other than 200 and 201. None stands for no answer, and for a sender that does
-        not run."""
+        """POST each body (CBOR) to `path` of the manager at its URL, from any thread but that of the event loop. At
+        most `MAX_OPEN_CALLS` are sent at the same time, the others when a call ends. Return the answer of every URL.
+        This blocks for the time of the calls and raises no error. REFUSED_REPLY stands for a status other than 200 and
+        201. None stands for no answer that can be used, and for a sender that does not run."""
         return dict(zip(bodies, self._from_thread(_posts(path, bodies), REFUSED_REPLY), strict=True))
 
     def call(self, calls: Sequence[PeerCall]) -> Sequence[bytes | None]:
-        """Send all requests at the same time, from any thread but that of the event loop. Return the bodies of the
-        answers in the order of the calls. This blocks for the time of the calls and raises no error. None stands for no
-        answer, for a status other than 200 and 201, and for a sender that does not run."""
+        """Send the requests, from any thread but that of the event loop. At most `MAX_OPEN_CALLS` are sent at the same
+        time, the others when a call ends. Return the bodies of the answers in the order of the calls. This blocks for
+        the time of the calls and raises no error. None stands for no answer that can be used, for a status other than
+        200 and 201, and for a sender that does not run."""
         return self._from_thread(calls)
 
     def _from_thread(self, calls: Sequence[PeerCall], refused: bytes | None = None) -> Sequence[bytes | None]:
@@ -123,9 +124,9 @@ class HttpPeerSender:
         return answers
 
     async def post_in_event_loop(self, path: str, bodies: Mapping[str, bytes]) -> dict[str, bytes | None]:
-        """POST each body (CBOR) to `path` of the manager at its URL, all at the same time, from a task of the event
-        loop. Return the answer of every URL, None if there was no answer with status 200 or 201 in time. No error is
-        raised."""
+        """POST each body (CBOR) to `path` of the manager at its URL, from a task of the event loop. At most
+        `MAX_OPEN_CALLS` are sent at the same time, the others when a call ends. Return the answer of every URL, None if
+        there was no answer with status 200 or 201 in time. No error is raised."""
         return dict(zip(bodies, await self._call_all(_posts(path, bodies)), strict=True))
 
     async def _call_all(self, calls: Sequence[PeerCall], refused: bytes | None = None) -> Sequence[bytes | None]:

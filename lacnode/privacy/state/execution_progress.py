@@ -37,8 +37,8 @@ class ExecutionProgress:
     @property
     def last_executed_block(self) -> int:
         """The number of the last public block whose private transactions are executed, 0 before the first. A marker
-        without its payload does not hold the number back: that transaction is executed once the payload is there. The
-        number stays while the manager does not answer."""
+        without its payload does not hold the number back: that transaction is executed once the payload is there. While
+        the manager does not answer, the number stays below the next block with a marker."""
         return self._cursor
 
     @property

@@ -35,8 +35,9 @@ class PrivateReceipts:
 
     def find_receipt(self, found: FoundPrivateTransaction) -> PrivateReceipt | None:
         """Return the private receipt of a found transaction. None while the transaction waits: its block is not
-        executed privately yet, its payload is recorded as absent (`PrivateStoreReader.absent_at`), or it is executed
-        apart. This waits a short time for private execution.
+        executed privately yet, its payload is recorded as absent (`PrivateStoreReader.absent_at`), or it is a long
+        transaction that waits or is executed beside the blocks (`long_private_transactions`). This waits a short time
+        for private execution.
 
         Any other transaction that was not executed here has a failed receipt, as in Besu.
         """

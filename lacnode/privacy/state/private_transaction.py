@@ -173,13 +173,15 @@ def decode_payload_text(payload: bytes) -> PrivateTransaction:
 
 def decode_versioned_payload(payload: bytes) -> tuple[PrivateTransaction, bytes | None]:
     """Return the private transaction of a payload (base64, as ASCII bytes) and its group's version (32 bytes). The
-    version is None if there is none of 32 bytes. RlpError if the payload has no private transaction."""
+    version is None unless the payload is a list of exactly the transaction and 32 bytes. RlpError if the payload has no
+    private transaction."""
     return decode_versioned_item(decode_payload_item(payload))
 
 
 def decode_versioned_item(item: RlpItem) -> tuple[PrivateTransaction, bytes | None]:
     """Return the private transaction in the RLP item of a payload, and its group's version (32 bytes). The version is
-    None if there is none of 32 bytes. RlpError if the item has no private transaction."""
+    None unless the item is a list of exactly the transaction and 32 bytes. RlpError if the item has no private
+    transaction."""
     # A payload of a flexible group is a list whose first item is the transaction, itself a list.
     if not (isinstance(item, list) and item and isinstance(item[0], list)):
         return PrivateTransaction.from_item(item), None

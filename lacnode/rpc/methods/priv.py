@@ -82,8 +82,8 @@ def priv_createPrivacyGroup(services: RpcServices, params: Params) -> object:
 
 def priv_deletePrivacyGroup(services: RpcServices, params: Params) -> object:
     """Delete a group in the transaction manager, also at the other members. Return its id in base64. The one parameter
-    is the id in base64. RpcError if the id is malformed, privacy is off, the caller is no member, or on any failure of
-    the manager, also for an unknown group."""
+    is the id in base64. RpcError if the id is malformed, privacy is off, the caller is a tenant that is no member, or
+    on any failure of the manager, also for an unknown group or one without the caller's key."""
     controller = privacy_controller(services)
     wanted = parse_group_id(required(params, 0, "privacyGroupId"))
     try:
@@ -268,8 +268,8 @@ def priv_getCode(services: RpcServices, params: Params) -> object:
     `params` are the group's id in base64, the address and the block (number, tag or hash). It waits a short time for
     private execution, and then answers with what is executed.
 
-    RpcError if privacy is off, a parameter does not fit, there is no such block, or the caller is no member of the
-    group.
+    RpcError if privacy is off, a parameter does not fit, there is no such block, or the caller is a tenant that is no
+    member of the group.
     """
     controller = privacy_controller(services)
     wanted, contract = (
@@ -289,8 +289,8 @@ def priv_call(services: RpcServices, params: Params) -> object:
     block. None if there is no such block. `params` are the group's id in base64, the call object and the block (number
     or tag). It waits a short time for private execution, and then takes the state as far as it is executed.
 
-    RpcError if privacy is off, a parameter does not fit, the caller was no member after that block, the call has no
-    `to`, or it has a value.
+    RpcError if privacy is off, a parameter does not fit, the caller is a tenant that was no member after that block,
+    the call has no `to`, or it has a value.
     """
     controller = privacy_controller(services)
     wanted = parse_group_id(required(params, 0, "privacyGroupId"))
@@ -342,8 +342,8 @@ def _succeeded(result: PrivateResult) -> PrivateResult:
 def priv_debugGetStateRoot(services: RpcServices, params: Params) -> object:
     """Return the state root (32 bytes as 0x-hexadecimal) of a group after a block. `params` are the group's id in
     base64 and the block (number or tag). It waits a short time for private execution, and then answers with what is
-    executed. RpcError if privacy is off, there is no such group, the caller is no member, or the block is above the
-    head."""
+    executed. RpcError if privacy is off, a parameter does not fit, there is no such group, the caller is a tenant that
+    is no member, the manager does not answer, or the block is above the head. Without tenants every caller may ask."""
     controller = privacy_controller(services)
     wanted = parse_group_id(required(params, 0, "privacyGroupId"))
     number = parse_block_number(services, required(params, 1, "block"))
@@ -371,7 +371,8 @@ def _check_exists(controller: PrivacyController, wanted: bytes, number: int) -> 
 def priv_getLogs(services: RpcServices, params: Params) -> object:
     """Return the `ReadCall` that a reader answers with the logs of a group that fit a filter (`matching_private_logs`).
     `params` are the group's id in base64 and the filter. In contrast to `eth_getLogs`, a range without a first number
-    begins at the genesis. RpcError if privacy is off, a parameter does not fit, or the caller is no member."""
+    begins at the genesis. RpcError if privacy is off, a parameter does not fit, or the caller is a tenant that is no
+    member."""
     wanted = parse_group_id(required(params, 0, "privacyGroupId"))
     query = parse_log_query(services, required(params, 1, "filter"))
     if not query.fixed_from:
