@@ -59,8 +59,8 @@ class TransactionLocation:
 class StoredChain:
     """The chain in one snapshot. Hashes are on-chain hashes of 32 bytes. Unknown numbers and hashes give None.
 
-    Every method raises DamagedValueError if a value that must exist is missing or damaged, and StorageError if the
-    database cannot be read.
+    Unless a method says otherwise, it raises DamagedValueError if a value that must exist is missing or damaged, and
+    StorageError if the database cannot be read.
     """
 
     def __init__(self, snapshot: Snapshot) -> None:

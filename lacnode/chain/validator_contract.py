@@ -1,8 +1,8 @@
 """The contract that names the validators of a QBFT network (Besu's `ValidatorContractController`).
 
 The contract is asked on the state after the parent, with the address that the genesis sets for the block. So a change
-within block N counts from block N+1 on. There is no block without an answer, so every failure names the block and the rule.
-This file must not know votes: a network whose validators come from a contract has none.
+within block N counts from block N+1 on. There is no block without an answer, so every failure names the block. This
+file must not know votes: a network whose validators come from a contract has none.
 """
 
 import math

@@ -1,5 +1,5 @@
-"""Both engines on every block and every call: py-evm's outcome counts, and a different outcome of the native engine is
-noted.
+"""Both engines on the blocks and calls that the native one can execute: py-evm's outcome counts, and a different
+outcome of the native engine is noted. Traces, private messages and executions of `with_nodes` are py-evm's alone.
 
 It is slower than py-evm alone: it is for a node that watches the engines, not for a network's speed.
 """

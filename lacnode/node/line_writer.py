@@ -28,8 +28,8 @@ LOST = "{} lines of this log could not be written"
 
 
 class LineWriter:
-    """Writes lines to the stream that `stream` returns at each call of `write`. No caller waits for the output. Safe
-    from any thread."""
+    """Writes lines to the stream that `stream` returns at each call of `write`. No caller waits for an output that is a
+    pipe, a terminal or a socket. Safe from any thread."""
 
     def __init__(self, stream: Callable[[], TextIO]) -> None:
         self._stream = stream
@@ -40,8 +40,9 @@ class LineWriter:
         self._thread: threading.Thread | None = None
 
     def write(self, line: str) -> None:
-        """Write `line`, now or as soon as the output takes it. A line break is added. It never blocks and never raises.
-        A line that does not fit, or that the output refuses, is lost and counted."""
+        """Write `line`, now or as soon as the output takes it. A line break is added. It does not wait for the output,
+        except for a regular file, and never raises. A line that does not fit, or that the output refuses, is lost and
+        counted."""
         with self._changed:
             stream = self._stream()
             try:

@@ -1,9 +1,9 @@
 """Which long messages of a peer are kept while they arrive, and which only pass.
 
-A message holds memory from its first byte until this node has acted on it: up to 16 MiB, for each of 25 peers. This node
-does not keep a long message that it did not ask for, or that no correct peer sends. The long messages that any peer may
-send share `MAX_UNASKED_BYTES`, so that strangers together cannot fill the memory. That limit does not apply to validators
-and to answers to this node's own requests.
+A message holds memory from its first byte until this node has acted on it: up to 16 MiB, for each of 25 peers. This
+node does not keep a long answer that it did not ask for, nor a long message that no correct peer sends. The long
+messages that any peer may send share `MAX_UNASKED_BYTES`, so that strangers together cannot fill the memory. That limit
+does not apply to validators and to answers to this node's own requests.
 """
 
 from dataclasses import dataclass

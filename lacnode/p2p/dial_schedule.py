@@ -1,10 +1,10 @@
 """Chooses the nodes to dial next, and the time of the next attempt after a failure.
 
-Static nodes and bootnodes are dialled until they are connected, without a limit of attempts. Discovered nodes are dialled
-while the peer limit leaves free slots, and forgotten after `MAX_FAILURES` failures. The first retries come fast, because a
-network that starts costs only a few refused connections. Later retries back off to half a minute. Each delay has jitter:
-nodes that lost their connections at the same moment must not retry at the same moment for ever. Must not dial itself and
-must not read a clock.
+Static nodes and bootnodes are dialled until they are connected, without a limit of attempts. Discovered nodes are
+dialled while the peer limit leaves free slots, and forgotten after more than `MAX_FAILURES` failures in a row. The
+first retries come fast, because a network that starts costs only a few refused connections. Later retries back off to
+half a minute. Each delay has jitter: nodes that lost their connections at the same moment must not retry at the same
+moment for ever. Must not dial itself and must not read a clock.
 """
 
 import random
@@ -18,7 +18,7 @@ FIRST_RETRY_DELAY_SECONDS, MAX_RETRY_DELAY_SECONDS, RETRY_JITTER_RATIO = 0.2, 30
 
 MAX_DISCOVERED = 1000
 MAX_FAILURES = 8
-"""Failures after which a discovered node is forgotten."""
+"""Failures in a row that a discovered node may have. At the next one it is forgotten."""
 
 
 @dataclass(slots=True)
@@ -39,10 +39,10 @@ class DialSchedule:
         self._rng = rng
 
     def add(self, enode: Enode, *, is_permanent: bool) -> bool:
-        """Put `enode` on the list, for ever if `is_permanent`. Return True if that changed the list: the node was not
-        on it, or became permanent, or a permanent node has another address now. False otherwise, also if the node is
-        new and not permanent and `MAX_DISCOVERED` nodes are on the list. Only `is_permanent` replaces the address of a
-        known node."""
+        """Put `enode` on the list. With `is_permanent` only `remove` takes it off, otherwise also its failures. Return
+        True if that changed the list: the node was not on it, or became permanent, or a permanent node has another
+        address now. False otherwise, also if the node is new and not permanent and `MAX_DISCOVERED` nodes are on the
+        list. Only `is_permanent` replaces the address of a known node."""
         known = self._targets.get(enode.id)
         if known is not None:
             # An operator's word replaces the address that discovery found. Discovery never replaces the address that an

@@ -1,7 +1,8 @@
 """An RLPx connection on a byte stream: handshake, Hellos, then messages.
 
-Every wait has a limit. Every malformed byte ends in `ConnectionFailedError`. Must not know a sub-protocol: it hands on
-message ids and bodies.
+Sending and closing have a limit in time. For the handshake and for receiving the caller sets one. Malformed bytes of
+the handshake and of frames end in `ConnectionFailedError`. Must not know a sub-protocol: it hands on message ids and
+bodies.
 """
 
 import os

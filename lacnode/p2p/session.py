@@ -1,7 +1,8 @@
 """One session from the TCP connection to its end: handshake, Hello and Status, then messages in both directions.
 
-Reading, writing and serving are three tasks. None of them waits because the peer delays another, and a Ping is answered
-while large answers are made. Every session ends with a reason in one sentence. An error in a session must not leave it.
+Reading, writing and serving are three tasks. Reading does not wait for a peer that does not read, and a Ping is
+answered while large answers are made. Serving waits until the peer has read most of the last answer. Every session ends
+with a reason in one sentence. An error in a session must not leave it.
 """
 
 import time

@@ -79,8 +79,9 @@ class PeerTrust:
         return record is None or record.blocked_until <= now
 
     def record_failure(self, peer: SyncPeer, fault: PeerFault, now: float) -> int:
-        """Record a failure of `peer` at `now` (seconds). It may not be asked for a time that grows with each failure.
-        Return how many of its failures count now: each delivery takes back one (`record_delivery`)."""
+        """Record a failure of `peer` at `now` (seconds). It may not be asked for a time that depends on `fault` and
+        grows with the failures that count, up to `MAX_WAIT_SECONDS`. Return how many of its failures count now: each
+        delivery takes back one (`record_delivery`)."""
         record = self._record(peer.id)
         record.failures += 1
         # The exponent is bounded, so that the number stays a float for any count of failures.

@@ -4,7 +4,8 @@ Every payload passes here before it is signed. `check_and_record` refuses the pa
 disk before the signature is made. After a crash `Journal.restore` reads the records back, so no signed message is
 contradicted. Besu keeps these facts in memory only.
 
-The journal does not know quorums. It refuses what no validator may ever sign:
+The journal does not know quorums. It refuses what no validator may ever sign. A payload that was recorded before may be
+signed again, unless one of the last two lines forbids it:
 
 * two proposals, two prepares or two commits for one height and round
 * anything for a round that this validator has asked to leave

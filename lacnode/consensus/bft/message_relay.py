@@ -1,8 +1,8 @@
 """Relays messages to the validators that may lack them. Not all validators are connected to each other.
 
-Each signed payload is relayed once. A copy with another unsigned part helps no validator, because each of them makes the
-same check. Must not check messages: it is given only those that have passed. So a false copy does not keep back the true
-one.
+Each signed payload is relayed once, as long as it is remembered. A copy with another unsigned part helps no validator,
+because each of them makes the same check. Must not check messages: it is given only those that have passed. So a false
+copy does not keep back the true one.
 """
 
 from lacnode.consensus.bft.committee import Committee
@@ -36,10 +36,9 @@ class MessageRelay:
         """Return the effect that sends `message`, unchanged, to the validators of its height except its author, the
         sender and this node. `event` is the message as it was received. `committee` is that of the message's height,
         `current_round` the round of this node, and `payload_hash` (32 bytes) what the author signed. Empty if the
-        payload was relayed before, if the share of its author is used up, or if no other validator exists. What the
-        author itself sends has one share for the whole height. What a peer delivers of another author has a share for each
-        of `MAX_RELAYED_ROUNDS` rounds, from `current_round` on, and one for all other rounds together.
-        """
+        payload is remembered as relayed, if the share of its author is used up, or if no other validator exists. What
+        the author itself sends has one share for the whole height. What a peer delivers of another author has a share
+        for each of `MAX_RELAYED_ROUNDS` rounds, from `current_round` on, and one for all other rounds together."""
         author, validators = message.signed.author, committee.validators
         others = frozenset(validators) - {self._address, event.sender, author}
         sender = event.sender if event.sender in validators else None

@@ -1,7 +1,9 @@
-"""The directory of known managers, and the party info that other managers receive of it. Safe to use from several threads.
+"""The directory of known managers, and the party info that other managers receive of it. Safe to use from several
+threads.
 
-As in Orion, a known entry is never replaced by the claim of another manager. `bounded_table` decides how many entries there
-are and which ones are dropped. Only the entries that a manager gave about itself when it was called are stored on disk.
+As in Orion, a known entry is never replaced by the claim of another manager. `bounded_table` decides how many entries
+there are and which ones are dropped. Only the entries that a manager gave about itself when it was called, and the keys
+that it has proven, are stored on disk.
 """
 
 import threading

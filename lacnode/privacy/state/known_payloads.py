@@ -51,7 +51,8 @@ class KnownPayloadFacts:
 
     def find(self, payload_key: bytes) -> PayloadFacts | None:
         """Return the facts of the payload `payload_key` (32 bytes). None if it was never read, or if it was not
-        executed with success and its reading is forgotten (`MAX_KNOWN_PAYLOADS`, a restart)."""
+        executed with success and its reading is forgotten (`MAX_KNOWN_PAYLOADS`, a restart). None also if an earlier
+        version executed it, which stored no facts, and its reading is forgotten."""
         with self._lock:
             known = self._remembered.get(payload_key)
         # Facts with an account are complete. Others in memory may be older than those in the database.

@@ -1,12 +1,12 @@
 """Executes the long private transactions in a thread of their own. Their gas is their only limit.
 
-One transaction is tried at a time, for a limited time. If it does not end, others come first, and its next try has
-twice the time. So it ends, because its gas does, and a short one does not wait for the end of a long one. Transactions
-of own and punctual senders come first. Then comes the group that used the least time lately. A group that begins to
-wait ends the running try. While a group has a long transaction, only this thread executes for the group. The first try
-takes the group's later ones of the same block along: each try executes the group's part of the block from the
-beginning. Where the group has executed something after it already, every try executes that again. So the later ones of
-all blocks are taken along.
+One group is tried at a time, for a limited time. If it does not end, others come first, and its next try has twice the
+time. So it ends, because its gas does, and a short one does not wait for the end of a long one. Transactions of own and
+punctual senders come first. Then comes the group that used the least time lately. A group that begins to wait ends the
+running try, but not twice in a row that of the same group, and not that of an own or a punctual sender for another one.
+While a group has a long transaction, only this thread executes for the group. The first try takes the group's later
+ones of the same block along: each try executes the group's part of the block from the beginning. Where the group has
+executed something after it already, every try executes that again. So the later ones of all blocks are taken along.
 """
 
 import math
@@ -39,7 +39,8 @@ from lacnode.privacy.transaction_manager import EnclaveUnreachableError
 log = structlog.get_logger("privacy")
 
 FIRST_BUDGET_SECONDS = 0.5
-"""The time of the first try. Each later try has twice as much, so all failed tries together take less than the last one."""
+"""The time of the first try. Each later try has twice as much, up to `BUDGET_DOUBLINGS`, so all failed tries together
+take less than the last one."""
 
 BUDGET_DOUBLINGS = 24
 """The number of tries after which the time does not grow any more. It is three months then."""

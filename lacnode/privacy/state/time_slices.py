@@ -1,14 +1,15 @@
 """The time that a private transaction may take before the transactions after it.
 
-Each transaction has a time slice. It is shorter if its group is new, or if its sender is neither an own key nor a
-punctual sender: a key whose private transaction changed a state in its slice, and of which none took longer since. Time
-that was lost to transactions that did not end shortens the next slices, down to `MIN_SLICE_SECONDS`. After a slice that
-was lost in a block, a new group has no slice there. After lost time, a group has a slice only if enough was executed in
-it before. Punctual senders need that only after more lost time, own keys never. Transactions that end may take too
-much, too. A group that took more than its share without a change of its state has no slice. While newer blocks wait,
-all its time counts. Reading a payload counts like executing it. So a sender with many groups, or with many markers of
-one payload, costs the other groups little. This module must not decide the result of a transaction. A transaction
-without a slice is executed apart, with the same result.
+Each transaction has a time slice. It is short unless its sender is an own key, or a punctual sender in a group that has
+changed often. A punctual sender is a key whose private transaction changed a state in its slice, and of which none took
+longer since. Time that was lost to transactions that did not end shortens the next slices, down to `MIN_SLICE_SECONDS`.
+After a slice that was lost in a block, only the transactions with the longer slices have one there. After lost time, a
+group has a slice only if enough was executed in it before. Punctual senders need that only after more lost time, own
+keys never. Transactions that end may take too much, too. A group that took more than its share without a change of its
+state has no slice. While newer blocks wait, the time of changes counts too, beyond `ORDINARY_SECONDS` each. Reading a
+payload counts like executing it. So a sender with many groups, or with many markers of one payload, costs the other
+groups little. This module must not decide the result of a transaction. A transaction without a slice is executed apart,
+with the same result.
 """
 
 import time
@@ -162,8 +163,9 @@ class GroupSlices:
     @contextmanager
     def slice(self, group_id: bytes, private_from: bytes) -> Iterator[ExecutionBudget]:
         """Give the budget of one private transaction from the key `private_from` to the group (32 bytes each), as a
-        context manager. It is shorter for a new group, a sender that is neither own nor punctual, and after lost time.
-        `admits` is not asked here. BudgetExceededError passes through and counts as lost time."""
+        context manager. It is short unless the sender is an own key, or a punctual one in a group with
+        `SETTLED_CHANGES`. After lost time it is shorter. `admits` is not asked here. BudgetExceededError passes through
+        and counts as lost time."""
         try:
             with self.slices.slice(*self._bounds_of(group_id, private_from)) as budget:
                 yield budget

@@ -50,7 +50,8 @@ MEMORY_BYTES = 768 * 2**20
 """Bytes that a reader may allocate. The mapped file of the database does not count."""
 
 RECYCLE_BYTES = 256 * 2**20
-"""A reader that has held more memory ends after its call. The node starts a new one for the next call."""
+"""A reader that has held more memory ends after its answer, unless that is BEHIND. The node starts a new one for the
+next call."""
 
 
 WATCH_MILLISECONDS = 500

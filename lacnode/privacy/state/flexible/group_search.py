@@ -1,7 +1,8 @@
 """The search for flexible groups by their members: each contract is asked, within a time limit.
 
 Strangers can make any number of groups, with contracts that answer slowly or not at all. So an answer is kept until the
-state of its group changes, and each search goes on where the last one ended. This module must not send anything.
+state of its group changes, within the bounds of `KnownMembers`, and each search goes on where the last one ended. This
+module must not send anything.
 """
 
 import threading
@@ -44,8 +45,8 @@ CallLimitExceededError if it does not answer by then."""
 
 class GroupSearch:
     """Finds all flexible groups in the private database of `context` that have members, by asking the contract of each.
-    The caller selects by members. One search runs at a time, and answers are kept until the state of their group changes.
-    Safe to use from any thread. `find` asks one group's contract."""
+    The caller selects by members. One search runs at a time, and answers are kept until the state of their group
+    changes, within the bounds of `KnownMembers`. Safe to use from any thread. `find` asks one group's contract."""
 
     def __init__(self, context: PrivacyContext, find: FindGroup) -> None:
         self._context = context
@@ -65,10 +66,10 @@ class GroupSearch:
         `ALL_CONTRACTS_SECONDS` at most, after a wait of as long for other searches.
 
         A group that is new, or whose state has changed, may be missing or have its earlier members if the search did
-        not reach it in time, or if other searches take too long. CallLimitExceededError if groups were not looked at
-        since the start. At the end of a search this happens `MAX_UNANSWERED_SEARCHES` times at most, because every
-        search goes on where the last one ended. After a wait for other searches that took too long it has no such
-        bound.
+        not reach it in time, or if other searches take too long. The largest groups are missing while all members
+        together exceed `MAX_MEMBERS_BYTES`. CallLimitExceededError if groups were not looked at since the start. At the
+        end of a search this happens `MAX_UNANSWERED_SEARCHES` times at most, because every search goes on where the
+        last one ended. After a wait for other searches that took too long it has no such bound.
         """
         # One search at a time: a second one would lose the same time to the same silent contracts.
         if not self._lock.acquire(timeout=ALL_CONTRACTS_SECONDS):
