@@ -1,6 +1,6 @@
 """The differences between the two engines, and the panics of the native library: counted and logged. A difference on a
-block is also written to a file with all that is needed to execute the block again. There must be none. Each is a fault of
-an engine."""
+block is also written to a file with all that is needed to execute the block again, for `MAX_FILES` blocks and within
+`MAX_FILE_BYTES`. There must be none. Each is a fault of an engine."""
 
 import os
 import time

@@ -6,8 +6,8 @@ from lacnode.evm.native_library import NativeLibraryError, native_library
 
 
 class EngineKind(Enum):
-    """`AUTO` is the native engine where its library can be used, otherwise py-evm. `BOTH` executes every block and
-    every call on both, and py-evm's outcome counts."""
+    """`AUTO` is the native engine where its library can be used, otherwise py-evm. `BOTH` executes on both the blocks
+    and calls that the native engine can execute, and py-evm's outcome counts."""
 
     AUTO = "auto"
     PYTHON = "python"

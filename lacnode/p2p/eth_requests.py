@@ -1,7 +1,7 @@
 """The requests of this node to one peer: headers, bodies, pooled transactions and receipts.
 
-A request waits for its answer for a limited time. A peer that answers badly or not at all is disconnected. Must not read
-from the connection: `session` does that, and calls `deliver_answer`.
+A request waits for its answer for a limited time. A peer that answers badly or not at all again and again is
+disconnected (`PeerReputation`). Must not read from the connection: `session` does that, and calls `deliver_answer`.
 """
 
 from collections.abc import Callable, Sequence

@@ -60,11 +60,11 @@ LASTING_SESSION_SECONDS = 5.0
 class P2pNetworkConfig:
     """Where this node listens and which nodes it knows.
 
-    `capabilities` are the sub-protocols for the Hello. `host` is the address that this node announces, `interface` the one
-    that it binds. Port 0 stands for any free port. Bootnodes and static nodes are dialled whenever they are not
-    connected. Nodes that discovery finds are dialled only with `dial_discovered`, and so are `known_nodes`, nodes from an
-    earlier run, which are not used without `discovery`. `max_transaction_bytes` is the length up to which this node
-    accepts transactions.
+    `capabilities` are the sub-protocols for the Hello. `host` is the address that this node announces, `interface` the
+    one that it binds. Port 0 stands for any free port. Bootnodes and static nodes are dialled whenever they are not
+    connected and the policy permits it. Nodes that discovery finds are dialled only with `dial_discovered`, and so are
+    `known_nodes`, nodes from an earlier run, which are not used without `discovery`. `max_transaction_bytes` is the
+    length up to which this node accepts transactions.
     """
 
     client_id: str

@@ -24,7 +24,7 @@ policy."""
 @dataclass(frozen=True, slots=True)
 class PeerLimits:
     """At most `max_peers` peers in all. At most the part `inbound_share` (0 to 1) of `max_peers` may have dialled this
-    node. None sets no such limit. Static nodes are exempt from both, but they count for `max_peers`."""
+    node. None sets no such limit. Static nodes and bootnodes are exempt from both, but they count for `max_peers`."""
 
     max_peers: int = 25
     inbound_share: float | None = 0.6
@@ -36,7 +36,7 @@ class PeerSet:
     def __init__(self, own_id: bytes, limits: PeerLimits) -> None:
         self.peers: dict[bytes, Peer] = {}
         self.exempt: set[bytes] = set()
-        """Ids of static nodes. No limit and no denial applies to them."""
+        """Ids of static nodes and bootnodes. No limit and no denial applies to them."""
         self._own_id = own_id
         self._limits = limits
         self._denied: OrderedDict[bytes, tuple[str, float]] = OrderedDict()
@@ -74,8 +74,8 @@ class PeerSet:
 
     def record_session_and_exceeds_rate(self, id_: bytes) -> bool:
         """Record that the node `id_` (64 bytes) begins a session. Return True if it begins sessions too often, and
-        False if it may go on. A static node never begins too many. Must be called once for each session that the node
-        begins."""
+        False if it may go on. A static node or bootnode never begins too many. Must be called once for each session
+        that the node begins."""
         return id_ not in self.exempt and not self._sessions.try_spend(id_, trio.current_time())
 
     def _replaces(self, existing: Peer, inbound: bool) -> bool:
@@ -93,8 +93,9 @@ class PeerSet:
         return inbound >= int(self._limits.max_peers * self._limits.inbound_share)
 
     def deny(self, id_: bytes, reason: str, seconds: float = math.inf) -> None:
-        """Refuse sessions with the node `id_` (64 bytes) for `seconds`, or until restart if that is infinite. A static
-        node is exempt. A running session is not ended. Beyond `MAX_DENIED_NODES` the oldest denial is forgotten."""
+        """Refuse sessions with the node `id_` (64 bytes) for `seconds`, or until restart if that is infinite. Static
+        nodes and bootnodes are exempt. A running session is not ended. Beyond `MAX_DENIED_NODES` the oldest denial is
+        forgotten."""
         if id_ not in self.exempt:
             until = seconds if seconds == math.inf else trio.current_time() + seconds
             self._denied[id_] = reason, until

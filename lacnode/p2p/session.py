@@ -85,8 +85,8 @@ async def run_session(
     """Run a session on `stream` until it ends. `dialled` is the node that this one dialled, None if it accepted the
     connection. `on_handshake_end` is called after a handshake that succeeded.
 
-    Return True if the other node passed the handshake. Errors of the session are logged here and not raised. A node that
-    breaks the protocol is denied until this node restarts (`PeerSet.deny`).
+    Return True if the other node passed the handshake. Errors of the session are logged here and not raised. A node
+    that breaks the protocol is denied until this node restarts, within the bounds of `PeerSet.deny`.
     """
     connection: RlpxConnection | None = None
     admitted: EstablishedSession | None = None

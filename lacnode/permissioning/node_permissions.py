@@ -1,8 +1,9 @@
 """The rules about connections, in their order, applied to the state of a chain at one time.
 
-The order is Besu's. One rule of lacnode comes first: the validators of the last known state admit one another. With it a
-network recovers without help after a cold start, or after its node contract broke. This module must not keep a state. The
-caller gives the state of the chain.
+The order is Besu's, with two rules of lacnode. The first rule is that the validators of the last known state admit one
+another, unless one of them is denied by name. The last rule lets this node and a validator meet if the contract gives
+no answer. So a network recovers without help after a cold start, or after its node contract broke. This module must not
+keep a state. The caller gives the state of the chain.
 """
 
 from collections.abc import Collection, Iterable

@@ -1,9 +1,10 @@
 """The database of a node: one LMDB environment with one named sub-database per table.
 
 A batch is collected in memory and written in one transaction at its end. If the map is too small, the map grows and the
-batch is written again. This costs a copy of references, and keeps LMDB's write transactions short. Commits are durable in
-LMDB's safe mode (pages before the meta page). `MDB_NOSYNC` is never used: after a power cut its meta page may point to pages
-that were not written. Blocks of a bulk import share a transaction instead (`group_commits`).
+batch is written again. This costs a copy of references, and keeps LMDB's write transactions short. Commits are durable
+in LMDB's safe mode (pages before the meta page). `MDB_NOSYNC` is only for tests (`durable=False`): after a power cut
+its meta page may point to pages that were not written. Blocks of a bulk import share a transaction instead
+(`group_commits`).
 
 The database must not be opened twice: the locks of LMDB do not work inside one process.
 """

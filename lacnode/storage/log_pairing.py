@@ -1,8 +1,9 @@
 """The pairing of the database and the consensus log: each start checks that they belong together.
 
-With every commit, the database stores the position of the log. So the next start recognises a log that is missing, older
-than the database, cut short, or from another copy. A database that is older than the log is harmless, because the log is
-what protects. If both are old copies that fit each other, this file cannot notice it (`consensus.resumption` can).
+With every commit to the disk, the database stores the position of the log. So the next start recognises a log that is
+missing, older than the database, cut short, or from another copy. A database that is older than the log is harmless,
+because the log is what protects. If both are old copies that fit each other, this file cannot notice it
+(`consensus.resumption` can).
 
 This file must not decide what follows from a loss.
 """

@@ -3,7 +3,8 @@
 The steps of a round have a fixed order. The proposer checks, records, signs and sends its block. A validator that finds
 the block valid signs a prepare. With enough prepares the block is *prepared*: this is recorded on disk before the commit is
 signed. With q commits the block is final and is imported. If the round lasts too long, the validator leaves it with a
-round change. The round change shows the block prepared so far, if there is one. Later rounds may propose only that block.
+round change. The round change shows the block prepared so far, if there is one. A later round proposes the block of the
+highest prepared round that the round changes of its quorum show, and a new block only if they show none.
 
 What differs from Besu, without being visible in any single message:
 

@@ -1,7 +1,7 @@
 """The rules that decide about a group record that another manager sends.
 
-The id of a group is computed from its record. So a record speaks of one group alone. A stored record is never replaced by
-another one. This module must not store anything.
+The id of a group is computed from its record. So a record speaks of one group alone. A stored record is never replaced
+by another one. It can only become a deleted one. This module must not store anything.
 """
 
 from dataclasses import replace

@@ -79,8 +79,8 @@ class KeyProofs:
         manager does not know the question for a proof. An Orion announces groups without a proof.
 
         `urls_by_key` has public keys (32 bytes) and their URLs: only keys that the manager there has named as its own.
-        A manager is asked if its answer is not known. One that does not answer counts as no Orion and is not asked
-        again within `UNPROVEN_SECONDS`. EnclaveError `NoSenderKey` if this manager has no key.
+        A manager is asked if its answer is not known. One that does not answer counts as no Orion, and this method does
+        not ask it again within `UNPROVEN_SECONDS`. EnclaveError `NoSenderKey` if this manager has no key.
         """
         now = self._clock()
         with self._lock:

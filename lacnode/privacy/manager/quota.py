@@ -1,8 +1,9 @@
 """The quota: how many bytes of other managers' payloads are stored, for each sending key and for all together.
 
-There is a bound for each sending key, one for all unknown keys, one for all known keys, and one for the free space on the
-disk. Payloads of the own node do not count. Those that a lost store gets back count for the disk alone. The log warns before
-a bound is reached. This module must not delete anything: a payload that was confirmed to its sender stays.
+There is a bound for each sending key, one for all unknown keys, one for all known keys, and one for the free space on
+the disk. Payloads of the own node do not count. Those that a lost store gets back count for the disk alone. The log
+warns once before the bound of all known keys, of all unknown keys, or of the disk is reached. This module must not
+delete anything: a payload that was confirmed to its sender stays.
 """
 
 import shutil

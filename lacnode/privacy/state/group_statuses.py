@@ -30,8 +30,8 @@ COUNTED_TOGETHER = 100
 class GroupCondition(Enum):
     """The condition of a group.
 
-    CURRENT: all is executed. WAITING: payloads are missing, or a long transaction is not executed yet. DIVERGED:
-    another member has another state, or a history contradicts, also while the group waits.
+    CURRENT: nothing is known to be missing. WAITING: payloads are missing, or a long transaction is not executed yet.
+    DIVERGED: another member has another state, or a history contradicts, also while the group waits.
     """
 
     CURRENT = "current"

@@ -126,9 +126,9 @@ class PrivateProcessor:
     def step(self) -> bool:
         """Execute the private transactions of the next block and store the results. Return True if that was done. False
         if there is no next block, if its data is missing, or if the manager does not answer: the next call tries it
-        again. The same holds if the manager answers and fails to give a payload, but only for the first failures. At
-        failure `MANAGER_FAILURES_ALLOWED` the block is executed without that payload, which is recorded as absent, and
-        the result is True.
+        again. The same holds if the manager answers and fails to give a payload that was never read, but only for the
+        first failures. At failure `MANAGER_FAILURES_ALLOWED` the block is executed without that payload, which is
+        recorded as absent, and the result is True.
 
         PublicHistoryMissingError if the public block cannot be executed again, StorageError if the database fails,
         ExecutionCancelledError if the node stops.

@@ -39,7 +39,8 @@ class SlicedExecution:
         or fails for a reason of its group alone, is `long` in the records, and so are those of its group after it.
 
         PublicHistoryMissingError if the public block cannot be executed again. ExecutionCancelledError if the node
-        stops. The errors of `UnreadTask.read` pass through.
+        stops. The errors of `UnreadTask.read` pass through if nothing is known of the payload. Otherwise only those do
+        whose cause is this node (`GroupFailures.record_or_reraise`).
         """
         records, slices = BlockRecords(block.number, hash_), self._slices
         self._executor.allow_results_to_wait()

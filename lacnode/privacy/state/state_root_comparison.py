@@ -1,10 +1,10 @@
 """Compares the private state of each group with the other members' states.
 
 The others are asked from time to time, and after the group changed. A member that has another root after the same
-private transactions is recorded until the roots agree again. A member speaks for itself alone. So a false answer makes
-the group look diverged from that member's key and does no more. A member that is silent, does not know, or lacks a
-payload is no divergence. The comparison has its own thread, and nothing waits for it. This module must not change a
-private state. It must not say which of two states is right.
+private transactions is recorded until the roots agree again, the member leaves, or the group is rebuilt. A member
+speaks for itself alone. So a false answer makes the group look diverged from that member's key and does no more. A
+member that is silent, does not know, or lacks a payload is no divergence. The comparison has its own thread, and
+nothing waits for it. This module must not change a private state. It must not say which of two states is right.
 """
 
 import random

@@ -2,8 +2,9 @@
 
 The member that added this node sends the history. Its transactions are executed here in order, at their own blocks. The
 result is stored if it leads to the roots of the history. Follows Besu's `PrivateStateRehydration` and
-`PrivacyBlockProcessor.maybeRehydrate`. What this node has executed itself is not executed again. It works in the thread
-that executes the group.
+`PrivacyBlockProcessor.maybeRehydrate`. What this node has executed itself is not executed again, except in the block in
+which the new part begins, and if the operator has accepted another history. It works in the thread that executes the
+group.
 """
 
 from collections.abc import Callable, Sequence
