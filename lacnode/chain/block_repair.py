@@ -1,7 +1,8 @@
 """Repairs damaged parts of a stored block, if the replacement can be proven.
 
-A header is proven by its hash and its seals, a body by the roots in its header, receipts by execution, and the hash of a
-number by the block that follows. Nothing else is replaced. This file must not ask peers: it checks what they gave.
+A header is proven by its hash and its seals, a body by the roots in its header, receipts by execution, and the hash of
+a number by the block that follows, or for the head by the stored head. Nothing else is replaced. This file must not ask
+peers: it checks what they gave.
 """
 
 from lacnode.chain.block_errors import BlockRefusedError

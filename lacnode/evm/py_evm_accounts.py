@@ -228,10 +228,9 @@ class Accounts(TrieAccounts):
 
     @property
     def held_bytes(self) -> int:
-        """About how many bytes the current transaction holds here: the accounts and slots that it read and no earlier
-        transaction of the block had read, and its changes, warm marks included. What an earlier transaction read counts
-        again if it was forgotten in between (`MAX_KEPT_READ_BYTES`). What a failed call changed is not counted, what it
-        read is."""
+        """About how many bytes the current transaction holds here: its changes, warm marks included, and the accounts
+        and slots that it was the first in the block to read, or read after they were forgotten (`MAX_KEPT_READ_BYTES`).
+        What a failed call changed is not counted, what it read is."""
         return self._loaded_bytes + CHANGE_BYTES * len(self._undo)
 
     @property

@@ -1,5 +1,6 @@
-"""Bounds on the memory and the logs of an execution that does not have to be done: of `eth_call` and its kin, and of a
-transaction that this node may leave out of a block. What it reads and changes of the state counts as memory.
+"""Bounds on the memory and the logs of the executions that may end as too large: of `eth_call` and its kin, traces,
+private messages, the transactions of a block that this node builds, and new proposals. Memory includes what they read
+and change of the state.
 
 Gas bounds both only as far as gas itself is bounded.
 """

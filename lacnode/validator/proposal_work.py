@@ -1,7 +1,7 @@
 """The work on blocks that are not decided: building one, checking one, and searching the pool for what one could have.
 
-Each piece of work runs in a worker and is answered by an event. It ends with its round (`proposal_budgets`). Must not decide
-when to work, or what an answer means.
+Each piece of work runs in a worker. It is answered by an event, unless it is void or no block can be made. It ends with
+its round (`proposal_budgets`). Must not decide when to work, or what an answer means.
 """
 
 from collections.abc import Callable

@@ -236,9 +236,8 @@ class BftController:
     # -- messages ------------------------------------------------------------------------------------------------
 
     def _receive(self, event: MessageReceived, now_ms: int, overdrawn: Collection[bytes]) -> list[Effect]:
-        """Examine a message in steps, from cheap to expensive, and drop it at the first step that fails. A message is
-        remembered as received once it has passed the steps before the decoding of its content. One that fails at such a
-        step is not: another peer may deliver the same bytes and pass."""
+        """Examine a message in steps, from cheap to expensive, until one fails. A message that fails before its content
+        is decoded is not remembered as received: another peer may deliver the same bytes and pass."""
         hash_ = keccak256(event.data)
         if self._head is None or hash_ in self._received:
             return []

@@ -87,8 +87,7 @@ class EndLongTransactionTry(Protocol):
 
 
 class PrivateProcessor:
-    """Executes the private transactions of new blocks. One thread at a time calls `step`. All other methods are safe to
-    use from any thread."""
+    """Executes the private transactions of new blocks. Only `step` and `create_slices` are bound to one thread."""
 
     def __init__(self, context: PrivacyContext) -> None:
         self._context = context
@@ -124,15 +123,11 @@ class PrivateProcessor:
     # -- working -----------------------------------------------------------------------------------------------------
 
     def step(self) -> bool:
-        """Execute the private transactions of the next block and store the results. Return True if that was done. False
-        if there is no next block, if its data is missing, or if the manager does not answer: the next call tries it
-        again. The same holds if the manager answers and fails to give a payload that was never read, but only for the
-        first failures. At failure `MANAGER_FAILURES_ALLOWED` the block is executed without that payload, which is
-        recorded as absent, and the result is True.
-
-        PublicHistoryMissingError if the public block cannot be executed again, StorageError if the database fails,
-        ExecutionCancelledError if the node stops.
-        """
+        """Execute the private transactions of the next block, store the results and return True. False if there is no
+        next block, if its data is missing, or if the manager does not answer or fails: the next call tries it again. At
+        failure `MANAGER_FAILURES_ALLOWED` for a payload that was never read, the block is executed without it: it is
+        recorded as absent, and the result is True. PublicHistoryMissingError if the public block cannot be executed
+        again, StorageError if the database fails, ExecutionCancelledError if the node stops."""
         number = self.progress.last_executed_block + 1
         if number > self._context.head():
             self.progress.set_waiting_for_manager(False)
