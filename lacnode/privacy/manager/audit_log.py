@@ -1,7 +1,7 @@
 """The audit log: the sender, the recipients, the digest and the time of each payload.
 
 Each entry has the hash of the entry before. So an entry that was removed or changed shows, unless all entries after it
-were written anew or removed with it. The log must not have contents of payloads.
+were written again or removed with it. The log must not have contents of payloads.
 """
 
 import json
