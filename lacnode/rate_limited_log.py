@@ -19,9 +19,9 @@ once."""
 
 
 class RateLimitedLog:
-    """Writes lines to the logger `name`, at most one in `INTERVAL_SECONDS` for each cause, of any level. A line has the
-    number of lines about its cause that were left out before it (`left_out`), if there are some. `now` returns seconds
-    that only grow. Safe to use from several threads."""
+    """Writes lines to the logger `name`, at most one in `INTERVAL_SECONDS` for each cause that is remembered
+    (`MAX_CAUSES`), of any level. A line has the number of lines about its cause that were left out before it
+    (`left_out`), if there are some. `now` returns seconds that only grow. Safe to use from several threads."""
 
     def __init__(self, name: str, now: Callable[[], float]) -> None:
         self._log = structlog.get_logger(name)

@@ -16,7 +16,8 @@ from lacnode.p2p.wire.enode import Enode
 LOOK_UP_INTERVAL_SECONDS = 30.0
 """The interval of look-ups if names are looked up again. Java keeps an address for the same time."""
 LOOK_UP_SECONDS = 10.0
-"""The time limit for all names of a list together. A slower name has no address until the next look-up."""
+"""The time limit for all names of a list together. A slower name has no address, or keeps its last one, until the next
+look-up."""
 LOOK_UP_THREADS = 16
 
 Answer = tuple[str, str | None]

@@ -1,5 +1,5 @@
 """Blocks, transactions, receipts and logs as Besu's JSON-RPC shows them. The order and the presence of members are
-Besu's."""
+Besu's, unless a function says otherwise."""
 
 from collections.abc import Sequence
 from typing import Protocol

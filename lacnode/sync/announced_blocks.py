@@ -199,7 +199,8 @@ class AnnouncedBlocks:
                 self._synchronizer.wake()
 
     async def _is_valid(self, announced: _Announced) -> bool:
-        """Whether a quorum sealed the block, and the body is the one of the header. Penalises the peer otherwise."""
+        """Whether a quorum sealed the block as the next one, and the body is the one of the header. Penalises the peer
+        for a false header or a false body."""
         try:
             sealed = await self._check_worker.run(partial(self._is_sealed, announced.block.header))
         except BlockRefusedError as refusal:

@@ -15,7 +15,7 @@ from lacnode.primitives.block import Block
 from lacnode.workers.worker import Worker
 
 MIN_SYNC_BLOCKS = 3
-"""Blocks behind from which the node asks at once. Also the blocks to import from which consensus pauses."""
+"""Blocks behind from which the node asks at once. Consensus pauses for an import of more blocks than this."""
 
 SLICE_SECONDS = 0.2
 """How long verified blocks are imported before the thread that writes state is free for consensus again."""

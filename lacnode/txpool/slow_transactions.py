@@ -12,7 +12,7 @@ V = TypeVar("V")
 
 MAX_REMEMBERED_HASHES = 4096
 MAX_REMEMBERED_SENDERS = 1024
-"""Beyond these numbers, the entry that was added first is removed."""
+"""Beyond these numbers, the entry that was recorded longest ago is removed."""
 
 REFUSED_SECONDS = 600
 """How long a dropped transaction is refused."""

@@ -58,8 +58,8 @@ class TransactionSubmission:
         self._observers: list[Callable[[SubmittedTransaction], None]] = []
 
     def on_submitted(self, observer: Callable[[SubmittedTransaction], None]) -> None:
-        """Call `observer` after every submission, a rejected one too, in the thread that submitted. An error of the
-        observer reaches the submitter. Subscribe before the node runs."""
+        """Call `observer` after every submission that the pool has accepted or rejected, in the thread that submitted.
+        An error of the observer reaches the submitter. Subscribe before the node runs."""
         self._observers.append(observer)
 
     def submit(self, transaction: Transaction, source: TransactionSource) -> None:

@@ -40,9 +40,8 @@ class ConsensusRecords(Protocol):
     methods block, and raise StorageError if the disk is full or fails."""
 
     def append(self, record: bytes) -> None:
-        """Write `record` (any bytes) to the end of the log. It is on the disk when this returns. Raises StorageError if
-        the disk is full or fails.
-        """
+        """Write `record` (1 byte to 64 MiB) to the end of the log. It is on the disk when this returns. Raises
+        StorageError if the disk is full or fails."""
 
     def rewrite(self, records: Iterable[bytes]) -> None:
         """Replace the whole log by `records`, in one step. Raises StorageError if the disk is full or fails."""

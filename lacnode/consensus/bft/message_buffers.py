@@ -116,7 +116,7 @@ class FutureMessageBuffer:
         sender = message.sender
         self._counts[sender] -= 1
         self._bytes[sender] -= len(message.data)
-        # An author without messages must leave the counters. They would grow with each peer that ever connected.
+        # A peer without messages must leave the counters. They would grow with each peer that ever connected.
         if not self._counts[sender]:
             del self._counts[sender], self._bytes[sender]
 

@@ -1,7 +1,8 @@
 """How much is relayed of each author at one height, so that one validator cannot use the bandwidth of all others.
 
-Each pair of an author and the validator that delivers its messages has a share of its own. A peer that changes the unsigned
-part of a message uses up its own share, not the share of the author. Must not decide which messages are worth relaying.
+Each pair of an author and the validator that delivers its messages has a share of its own. A peer that changes the
+unsigned part of a message uses up its own share, not the share of the author. The messages of one author also have a
+bound for each round of this node, from all peers together. Must not decide which messages are worth relaying.
 """
 
 from collections import Counter

@@ -1,9 +1,9 @@
-"""The recovery of everything: a manager whose store was lost asks the managers that it knows, page after page, until each
-has answered to the end.
+"""The recovery of everything: a manager whose store was lost asks the managers that it knows, page after page, until
+each has answered to the end or was asked often enough.
 
-A stranger can run servers that answer slowly, or with pages without end. So the managers have turns, and each turn is one
-page. The next turn goes to the host that took the least time so far. Several turns run at the same time, at most one for a
-host. The managers at the operator's URLs come before all others. This module must not know what is in a page.
+A stranger can run servers that answer slowly, or with pages without end. So the managers have turns, and each turn is
+one page. The next turn goes to the host that took the least time so far. Several turns run at the same time, at most
+one for a host. The managers at the operator's URLs come before all others. This module must not know what is in a page.
 """
 
 import threading

@@ -65,7 +65,8 @@ class MissingPayloads:
 
     def set_signer(self, key: bytes, signer: bytes, *, is_known: bool) -> None:
         """Record that the account `signer` (20 bytes) signed the marker of the missing payload `key` (32 bytes). The
-        first signer stays, unless a known one follows. `is_known`: an earlier marker of this account was for this node.
+        first signer stays, unless it is unknown and a known one follows. `is_known`: an earlier marker of this account
+        was for this node.
 
         A payload of a known signer that is not in the queue is added. In a full queue it takes the place of a payload
         of an unknown signer. If there is none, it takes the place of one of the signer that has most. It is not added

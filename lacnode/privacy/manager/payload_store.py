@@ -1,8 +1,9 @@
 """The store of payloads, groups, known managers and the audit log: SQLite beside the node, or PostgreSQL by its URL.
 
 A write is on the disk when its method returns. So a payload is durable before its key is given to the client. The audit
-entry of a payload is in the same transaction. This module must not open a payload. The database has sealed payloads: it
-shows the parties, the time and the size, and never the content.
+entry of a payload that another manager sent is in the same transaction. That of an own payload follows its delivery.
+This module must not open a payload. The database has sealed payloads: it shows the parties, the time and the size, and
+never the content.
 """
 
 import math
