@@ -1,8 +1,8 @@
 """The exemption of administrators from the account rules.
 
-An administrator may always call the contracts that hold the account rules. Mistaken rules can then still be corrected.
-lacnode's own ingress contract makes this exemption itself. This module is for networks with other contracts. Their
-genesis asks for the exemption.
+An administrator may call the contracts that hold the account rules, as long as the ingress and the admin contract
+answer. Mistaken rules can then still be corrected. lacnode's own ingress contract makes this exemption itself. This
+module is for networks with other contracts. Their genesis asks for the exemption.
 """
 
 from lacnode.permissioning.abi import (

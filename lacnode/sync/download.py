@@ -1,7 +1,9 @@
 """Blocks from one peer: first the headers, verified with their seals, then the bodies of these headers.
 
-The order is the defence. A header without the seals of a quorum is refused before its body is requested. A body is compared
-with its header before it is executed. So every fault is known to be a fault of this peer. This file must not import.
+The order is the defence. A header without the seals of a quorum is refused before its body is requested. A body is
+compared with its header before it is executed. So every fault is known to be a fault of this peer. If a contract names
+the validators, only the seals of the block after the head are verified here, and those of later blocks at their import
+(`chain.header_chain`). This file must not import.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence

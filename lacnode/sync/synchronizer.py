@@ -194,9 +194,11 @@ class Synchronizer:
         self._wake = trio.Event()
 
     def _headers_verified(self, peer: Peer, number: int) -> None:
-        """Headers up to `number` carry seals of a quorum, so this node is behind.
+        """Headers up to `number` are verified, the first of them at least with the seals of a quorum. So this node is
+        behind.
 
-        The rest of the way is the claim of a peer that has shown this much."""
+        The rest of the way is the claim of a peer that has shown this much.
+        """
         self._highest = max(number, peer.head.number)
         if self._started_at is None:
             self._started_at = self._chain.head.header.number

@@ -89,7 +89,7 @@ class TransactionGossip:
         """Long transactions that were requested from a peer, with the time of the request."""
         self._send_needed = trio.Event()
         self._own_added = trio.Event()
-        """Set while a transaction that came by RPC waits to be sent."""
+        """Set while a transaction that a user of this node sent waits for its relay."""
         self._fetch_needed = trio.Event()
         self._fetching: set[Peer] = set()
         self._intake = TransactionIntake(admit)
@@ -227,8 +227,8 @@ class TransactionGossip:
     def _next_request(self, peer: Peer) -> list[bytes]:
         """Remove and return the hashes of the next request to `peer`.
 
-        A hash stays if it is a long transaction that was requested from another peer, or if long transactions of
-        this peer still wait for the pool.
+        A hash stays if the request is full, if it is a long transaction that was requested lately, or if long
+        transactions of this peer still wait for the pool.
         """
         # A copy of the items: the loop deletes from the dictionary.
         waiting = self._announced.get(peer, {})

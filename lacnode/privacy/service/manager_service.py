@@ -249,7 +249,7 @@ class ManagerService:
             await trio.sleep(RECOVERY_PAUSE_SECONDS)
 
     async def _recover_everything(self) -> None:
-        """Ask every manager once for everything, beside the missing payloads. Several of these tasks run."""
+        """Ask every confirmed manager once for everything, beside the missing payloads. Several of these tasks run."""
         while True:
             # Unconfirmed managers are not asked. A stranger can name thousands of them.
             known = {

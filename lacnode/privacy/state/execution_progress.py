@@ -49,7 +49,7 @@ class ExecutionProgress:
     @property
     def queued_markers(self) -> int:
         """The number of markers above the cursor that `update_queued_markers` has counted. They wait because the
-        manager does not answer. 0 while none was counted."""
+        manager does not answer or fails. 0 while none was counted."""
         # A copy, because the working thread changes the dictionary while readers count.
         return sum(count for number, count in dict(self._queued).items() if number > self._cursor)
 

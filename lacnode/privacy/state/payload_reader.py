@@ -36,7 +36,7 @@ class PayloadReader:
 
     def read_task(self, marker: Transaction, index: int, *, admitted: bool = False) -> PrivateTask:
         """Read the payload of the marker at `index` of its block, keep its facts, and return it as a task. A payload
-        that was read in the last seconds, or that cannot be executed, is not read again.
+        that was read in the last seconds, or that is remembered as one that cannot be executed, is not read again.
 
         `admitted` says that the payload was accepted before: its group may be unknown now, and the quota does not
         count. PayloadNotFoundError, UnusablePayloadError, PayloadUnavailableError or EnclaveUnreachableError if there

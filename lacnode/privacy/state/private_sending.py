@@ -1,7 +1,8 @@
 """Sending a private transaction: its checks, its delivery by the manager, and its marker.
 
-The payload goes out before its marker: a member that finds a marker in a block asks its manager for the payload at once. All
-checks come before the delivery, because a delivered payload cannot be called back.
+The payload goes out before its marker: a member that finds a marker in a block asks its manager for the payload at
+once. All checks of the private transaction come before the delivery, because a delivered payload cannot be called back.
+Only the pool's checks of the marker come after it.
 """
 
 import threading
