@@ -29,7 +29,8 @@ from lacnode.rpc.read_calls import HasChain, Params
 MAX_UINT256 = 2**256 - 1
 
 MAX_ADDRESSES, MAX_TOPICS = 1_000, 1_000
-"""Number of addresses, and of topics over all positions, that a filter may name. Besu has no such bounds."""
+"""Number of addresses, and of topics over all positions, that a filter may name. A position that accepts every topic
+counts as one. Besu has no such bounds."""
 
 LATEST_TAGS = frozenset(("latest", "pending"))
 UNSET_TAGS = frozenset(("finalized", "safe"))

@@ -35,7 +35,8 @@ MAX_SUBSCRIPTIONS_PER_CONNECTION = 1_000
 """Number of subscriptions that one connection may have."""
 
 MAX_FILTER_ITEMS_PER_CONNECTION = 4_000
-"""Number of addresses and topics that all subscriptions of one connection may name."""
+"""Number of addresses and topics that all subscriptions of one connection may name. A position of topics that accepts
+every topic counts as one."""
 
 
 class Membership(Protocol):
