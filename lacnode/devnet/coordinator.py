@@ -109,9 +109,8 @@ class Coordinator:
             self.mode_change = trio.Event()
 
     async def snapshot(self) -> int:
-        """Take a snapshot of all nodes, and return its id. They are stopped, unless the head is that of the last revert
-        and no node has a manager. DevnetError if one is paused, silent or at another block. DevnetStateError if no copy
-        can be made."""
+        """Take a snapshot of all nodes, return its id. They stop, unless the head is the last revert's and none has a
+        manager. DevnetError if one is paused, silent or at another block. DevnetStateError if no copy can be made."""
         async with self._holding(all_nodes=True) as (nodes, head):
             copy = self._same_copy(head)
             if copy is None:
