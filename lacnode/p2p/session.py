@@ -321,7 +321,7 @@ async def _read_one(
     # be held by each peer that then says nothing, beside the bytes that are counted.
     frame = await _next_frame(admitted, network)
     network.counters.message_received(admitted.table, frame.message_id)
-    await _hear(frame, admitted, network, requests, meter)
+    await _handle_frame(frame, admitted, network, requests, meter)
 
 
 async def _next_frame(admitted: EstablishedSession, network: SessionContext) -> Frame:
@@ -335,7 +335,7 @@ async def _next_frame(admitted: EstablishedSession, network: SessionContext) -> 
     raise ConnectionFailedError(f"silent for {2 * silence:.0f} s", DisconnectReason.TIMEOUT)
 
 
-async def _hear(
+async def _handle_frame(
     frame: Frame,
     admitted: EstablishedSession,
     network: SessionContext,
@@ -344,16 +344,16 @@ async def _hear(
 ) -> None:
     """Act on a message. `meter` gets the processor time of that."""
     with meter.measure():
-        route = _hear_undecoded(frame, admitted, network)
+        route = _handle_undecoded(frame, admitted, network)
     if route is None:
         return
     workers = network.shares.decoding_workers_for(is_validator=network.handler.reads_consensus_from(admitted.peer))
-    message = await _opened(route, frame.body, workers, meter)
+    message = await _decode_message(route, frame.body, workers, meter)
     with meter.measure():
         dispatch_message(message, admitted.peer, network.handler, requests)
 
 
-def _hear_undecoded(frame: Frame, admitted: EstablishedSession, network: SessionContext) -> Route | None:
+def _handle_undecoded(frame: Frame, admitted: EstablishedSession, network: SessionContext) -> Route | None:
     """Act on a message as far as it need not be decoded. Return its route if it must be decoded."""
     peer = admitted.peer
     if frame.message_id == PING:
@@ -393,20 +393,20 @@ def _wants_block(peer: Peer, body: bytes, network: SessionContext) -> bool:
         raise ConnectionFailedError(f"NewBlock: {error}", _BREACH) from None
 
 
-async def _opened(route: Route, body: bytes, workers: trio.CapacityLimiter, meter: _Meter) -> EthMessage:
+async def _decode_message(route: Route, body: bytes, workers: trio.CapacityLimiter, meter: _Meter) -> EthMessage:
     """Return the message. `meter` gets the processor time of its decoding. `workers` limits the threads for large ones.
 
     ConnectionFailedError if it is malformed.
     """
 
-    def opened() -> EthMessage:
+    def decode() -> EthMessage:
         with meter.measure():
             return decode_eth_message(route.version, route.code, body)
 
     try:
         if len(body) < LARGE_BODY_BYTES:
-            return opened()
-        return await trio.to_thread.run_sync(opened, limiter=workers)
+            return decode()
+        return await trio.to_thread.run_sync(decode, limiter=workers)
     except RlpError as error:
         raise ConnectionFailedError(f"eth message {route.code:#04x}: {error}", _BREACH) from None
 

@@ -15,6 +15,7 @@ import trio
 
 from lacnode.evm.block_limits import BLOCK_BYTES_PER_SECOND
 from lacnode.fair_share import FairShare, Shares
+from lacnode.p2p.peer_shares import NEWCOMER_SECONDS
 from lacnode.primitives.transaction import LONG_BYTES, Transaction
 
 MAX_PEER_QUEUE_BYTES = 2 * 2**20
@@ -27,10 +28,6 @@ MAX_WAITING_BYTES = 4 * 2**20
 LONG_BYTES_PER_SECOND = BLOCK_BYTES_PER_SECOND // 2
 """Bytes of long transactions per second that the pool examines, of all peers together. One peer may have half of them. More
 would only push each other out of the pool, after each node has relayed them."""
-
-NEWCOMER_SECONDS = 30.0
-"""For so long after the start of its session a peer has no least share, and waits while all together send too much. A
-stranger may take any number of keys."""
 
 LONG_SHARES = Shares(
     total=LONG_BYTES_PER_SECOND,

@@ -17,7 +17,7 @@ from lacnode.p2p.peer_shares import (
     SERVING_SHARE,
     PeerShares,
 )
-from lacnode.p2p.session import LARGE_BODY_BYTES, _hear, _Meter
+from lacnode.p2p.session import LARGE_BODY_BYTES, _handle_frame, _Meter
 from lacnode.p2p.wire.capabilities import Capability, CapabilityTable
 from lacnode.p2p.wire.eth_messages import NewPooledTransactionHashes
 from lacnode.p2p.wire.frame import Frame
@@ -130,4 +130,4 @@ async def hear(body: bytes, shares: PeerShares, *, is_validator: bool) -> None:
     admitted: Any = SimpleNamespace(peer=peer, table=table)
     network: Any = SimpleNamespace(handler=handler, shares=shares)
     requests, _ = trio.open_memory_channel[Any](1)
-    await _hear(Frame(message_id, body), admitted, network, requests, _Meter())
+    await _handle_frame(Frame(message_id, body), admitted, network, requests, _Meter())
