@@ -39,8 +39,8 @@ def reason_for_py_evm(spec: ChainSpec, header: BlockHeader) -> str | None:
 
 
 def is_left_to_python(transactions: Sequence[Transaction], spec: ChainSpec) -> bool:
-    """Return whether py-evm executes a block because of its `transactions`: the library knows neither private
-    transactions of GoQuorum nor the administrator of a devnet. The block itself is not looked at
-    (`reason_for_py_evm`)."""
+    """Return True if py-evm must execute a block because of its `transactions`: one of them is a private transaction of
+    GoQuorum, or is sent to an administration address of a devnet. The library knows neither. Reasons in the block's
+    header are not checked here, but in `reason_for_py_evm`."""
     is_administered = spec.devnet is not None and any(is_administration_address(each.to, spec) for each in transactions)
     return is_administered or has_goquorum_private(transactions, spec)

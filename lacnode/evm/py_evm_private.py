@@ -194,7 +194,8 @@ class PrivateAccounts(Accounts):
         self._same_frame = of_same_call
 
     def record(self) -> Checkpoint:
-        """Return a mark for a new call, or the second mark of the same call, as `expect_mark` has said."""
+        """Return a mark for a new call. Return a mark that settles nothing if `expect_mark` has said that this is the
+        second one of a call: a creation takes two."""
         serial, length = super().record()
         same, self._same_frame = self._same_frame, False
         # A creation takes a second mark for the same call. Settling at the inner one would keep changes of a creation

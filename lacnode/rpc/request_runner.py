@@ -72,8 +72,9 @@ class Readers(Protocol):
 
 
 class RequestRunner:
-    """Runs the steps of the requests of all ports of a node (JSON-RPC and GraphQL), in worker threads or `readers`,
-    each in its share of the time. Use it on the event loop."""
+    """Runs the steps of the requests of all ports of a node (JSON-RPC and GraphQL), in worker threads or `readers`. The
+    work here has a share of the processor's time, and searches for flexible groups have another: a request waits while
+    its share is used up. Use it on the event loop."""
 
     def __init__(self, readers: Readers) -> None:
         self._readers = readers

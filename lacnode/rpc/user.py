@@ -54,4 +54,4 @@ class Authenticator(Protocol):
 
     def log_in(self, body: bytes) -> str:
         """Return a token for the `username` and the `password` in a JSON text. It is slow on purpose: run it in a
-        thread. LoginRefusedError if they are not correct or missing, or if there are no logins."""
+        thread. LoginRefusedError if one of them is wrong or missing, or if there are no logins."""

@@ -30,8 +30,8 @@ class FalseCopies:
         self._of_peers.clear()
 
     def count_false_copy(self, sender: bytes, author: bytes) -> None:
-        """Count a message of `author` with a false or malformed part that `sender` delivered. Nothing is counted if
-        `sender` is the author. Both are 20-byte addresses.
+        """Count a message of `author` with a false or malformed part that `sender` delivered. Each pair of a sender and
+        an author has a count of its own. Nothing is counted if `sender` is the author. Both are 20-byte addresses.
         """
         self._of_peers[sender, author] += author != sender
 

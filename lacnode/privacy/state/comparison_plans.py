@@ -72,7 +72,7 @@ class ComparisonPlans:
     def bring_forward(self, group_id: bytes) -> None:
         """Bring the next comparison of the group `group_id` (32 bytes) forward, because a member asked. It stays at
         least `MIN_COMPARE_INTERVAL_SECONDS` after the last one, or `DIVERGED_COMPARE_INTERVAL_SECONDS` if that one
-        failed. No effect for a group that is not planned."""
+        failed, as `plan_after_comparison` says. No effect for a group that is not planned."""
         with self._lock:
             plan = self._plans.get(group_id)
             if plan is not None:
@@ -83,9 +83,9 @@ class ComparisonPlans:
                 plan.due = min(plan.due, max(self._clock(), plan.asked + pause))
 
     def plan_after_comparison(self, group_id: bytes, seconds: float, *, failed: bool) -> None:
-        """Record that the group `group_id` (32 bytes) was compared now, and plan its next comparison in `seconds`. If
-        the comparison `failed`, the next one comes sooner, with pauses that double up to `seconds`. KeyError if the
-        group is not planned."""
+        """Record that the group `group_id` (32 bytes) was compared now, and plan its next comparison in `seconds`. It
+        `failed` if it found neither agreement nor divergence, because of an error or of members that did not answer. The
+        next one comes sooner then, with pauses that double up to `seconds`. KeyError if the group is not planned."""
         with self._lock:
             plan = self._plans[group_id]
             plan.asked = self._clock()
