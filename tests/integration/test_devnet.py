@@ -53,24 +53,29 @@ def test_one_validator_may_die_and_two_may_not(network: Devnet) -> None:
     reached = height(first)
     until(lambda: height(first) >= reached + 3, "blocks with three of four validators")
     network.command("kill", "validator-3")
-    stopped = _height_without_quorum(first)
-    assert _height_without_quorum(fourth) == stopped
+    stopped, stopped_at_fourth = _heights_without_quorum(first, fourth)
+    assert stopped == stopped_at_fourth
     assert height(first) == stopped == height(fourth), "two of four validators must not make blocks"
     network.command("start", "validator-3")
     until(lambda: height(first) >= stopped + 2, "blocks after one came back, the others untouched")
     until(lambda: height(third) >= stopped + 2, "the one that came back has them too")
 
 
-def _height_without_quorum(url: str) -> int:
-    """The head on which two rounds run out at a node, whatever it was about to finish before."""
-    rounds: dict[int, int] = {}
+def _heights_without_quorum(*urls: str) -> list[int]:
+    """The heads on which two rounds run out at each node, whatever it was about to finish before."""
+    first_rounds: list[dict[int, int]] = [{} for _ in urls]
 
-    def two_have_run_out() -> bool:
+    def two_have_run_out(url: str, rounds: dict[int, int]) -> bool:
         status = ask(url, "lac_consensusStatus")
         return bool(status["round"] >= rounds.setdefault(status["height"], status["round"]) + 2)
 
-    until(two_have_run_out, "rounds running out without a quorum")
-    return max(rounds) - 1
+    def two_have_run_out_at_each() -> bool:
+        # All are asked each time. A round lasts twice as long as the one before, so one after the other takes longer.
+        have_run_out = [two_have_run_out(url, rounds) for url, rounds in zip(urls, first_rounds, strict=True)]
+        return all(have_run_out)
+
+    until(two_have_run_out_at_each, "rounds running out without a quorum")
+    return [max(rounds) - 1 for rounds in first_rounds]
 
 
 def test_a_killed_network_goes_on_where_it_was(network: Devnet) -> None:

@@ -271,11 +271,14 @@ class TestWhatTheyAnswer:
 
 
 class TestWhatTheyAnnounce:
-    async def test_a_key_that_nothing_can_be_sealed_for(self) -> None:
+    async def test_a_key_that_nothing_can_be_sealed_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """32 zero bytes: the library refuses to make a box, in the middle of asking for lost payloads."""
+        # A challenge is kept for half a minute otherwise, and a question without an answer holds the next one up.
+        monkeypatch.setattr("lacnode.privacy.manager.proven_requests.CHALLENGE_REUSE_SECONDS", 0.0)
         async with stranger() as evil:
             evil.announces(bytes(32), EVIL.public)
             evil.answers["/lacnode/challenge"] = response(encode_map({"challenge": bytes(40)}))
+            evil.answers["/lacnode/recover"] = response(b"", status="404 Not Found")
             async with manager(B) as b, manager(A, evil.url, url_of(b), recover=True) as a:
                 await until(lambda: evil.asked.count("/lacnode/challenge") >= 4, "it is asked again later")
                 assert await delivers(a, b)

@@ -32,7 +32,7 @@ def _install(npm: str, directory: Path) -> None:
         return
     try:
         subprocess.run(
-            [npm, "ci", "--omit=dev"],
+            [npm, "ci", "--omit=dev", "--no-audit", "--no-fund", "--prefer-offline"],
             cwd=directory,
             check=True,
             capture_output=True,
