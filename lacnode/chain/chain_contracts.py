@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Hashable, Iterable
 
 from lacnode.chainspec.spec import ChainSpec
+from lacnode.consensus.protocols import protocols_of
 from lacnode.evm.engine import CallLimitExceededError, CallRequest, CallResult, ExecutionEngine
 from lacnode.evm.merkle_trie import MissingNodeError
 from lacnode.evm.rejection import TransactionRejectedError
@@ -36,12 +37,24 @@ PAYLOAD_COPIES = 4
 
 class ChainContracts:
     """Calls contracts on the state after a block of one chain (`ContractReader`), with `RULE_CALL_GAS` and, for a long
-    question, the gas of its payload."""
+    question, the gas of its payload.
 
-    def __init__(self, spec: ChainSpec, engine: ExecutionEngine, ancestor_hash: Callable[[int], bytes | None]) -> None:
+    `execution_header` returns the header whose fields a contract sees, for the header of a block. Without it the
+    protocols of `spec` do so: COINBASE is then the creator of the block, which in IBFT 1 is not the coinbase of its
+    header.
+    """
+
+    def __init__(
+        self,
+        spec: ChainSpec,
+        engine: ExecutionEngine,
+        ancestor_hash: Callable[[int], bytes | None],
+        execution_header: Callable[[BlockHeader], BlockHeader] | None = None,
+    ) -> None:
         self._spec = spec
         self._engine = engine
         self._ancestor_hash = ancestor_hash
+        self._execution_header = execution_header or protocols_of(spec).execution_header
 
     def read(self, contract: bytes, data: bytes, header: BlockHeader, seconds: float) -> ContractReading:
         """Call `contract` (20 bytes) on the state after `header`, from the zero address, as Besu's transaction
@@ -62,11 +75,12 @@ class ChainContracts:
             # engine counts it in its own way. Such a count must not decide whether a block is valid.
             deadline = None if seconds == math.inf else time.monotonic() + seconds
             call = CallRequest(to=contract, data=data, gas=gas, deadline=deadline)
-            result = self._engine.call(header.state_root, header, call, self._ancestor_hash)
+            seen = self._execution_header(header)
+            result = self._engine.call(header.state_root, seen, call, self._ancestor_hash)
             if not result.success:
                 how = "reverted" if result.halt == "reverted" else f"failed: {result.halt}"
                 raise ContractUnreadableError(f"{how} after {result.gas_used:,} gas")
-            return self._reading(result, header)
+            return self._reading(result, seen)
         except MissingNodeError as missing:
             raise StateUnavailableError(f"cannot be read: {missing}") from None
         except CallLimitExceededError:

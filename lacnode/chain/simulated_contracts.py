@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from lacnode.chain.chain_contracts import ChainContracts
 from lacnode.chainspec.spec import ChainSpec
+from lacnode.consensus.protocols import protocols_of
 from lacnode.evm.budget import ExecutionBudget
 from lacnode.evm.engine import ExecutionEngine
 from lacnode.permissioning.transaction_call import TransactionCall
@@ -35,8 +36,10 @@ class SimulatedContracts:
         sender: bytes,
         budget: ExecutionBudget,
     ) -> None:
+        # The coinbase is the creator of `header`. It cannot be found out later: the seal of IBFT 1 covers the number.
+        seen = protocols_of(spec).execution_header(header)
         # The transaction is executed in the next block, because a fork may begin there.
-        next_header = header.with_changes(number=header.number + 1, timestamp=header.timestamp + 1)
+        next_header = seen.with_changes(number=header.number + 1, timestamp=header.timestamp + 1)
         nonce = engine.accounts(header.state_root).nonce(sender)
         block = engine.open_block(header.state_root, next_header, ancestor_hash)
         receipt = block.add(_unsigned_transaction(call, nonce, header.base_fee or 0), sender, budget)
@@ -44,7 +47,9 @@ class SimulatedContracts:
         self.succeeded = receipt.status == 1
         """Whether the transaction succeeded."""
         self.header = next_header.with_changes(state_root=executed.state_root)
-        self.reader = ChainContracts(spec, engine.with_nodes(executed.nodes), ancestor_hash)
+        self.reader = ChainContracts(
+            spec, engine.with_nodes(executed.nodes), ancestor_hash, lambda simulated: simulated
+        )
         # The new nodes are only in memory. The reader finds them there, and all others in the database.
 
 

@@ -99,5 +99,8 @@ class PrivateStates:
         self, header: BlockHeader, root: bytes, message: PrivateMessage, deadline_seconds: float
     ) -> PrivateResult:
         # The public state after the block is opened, so the private message sees the public accounts of that time.
-        block = self._context.engine.open_block(header.state_root, header, self._context.history.hash_at)
+        history = self._context.history
+        # COINBASE is the creator of the block, which in IBFT 1 is not the coinbase of its header.
+        seen = history.protocols.execution_header(header)
+        block = self._context.engine.open_block(header.state_root, seen, history.hash_at)
         return block.execute_private(self._store, root, message, deadline=deadline_seconds)

@@ -25,7 +25,10 @@ class PublicBlockExecution:
         self.block = block
         # The senders were recovered from the signatures at the import. To recover them again would cost most of the time.
         self._senders = tuple(outcome.sender for outcome in receipt_records)
-        self._open = engine.open_block(parent.state_root, block.header, history.hash_at)
+        # The same header as at the import. In IBFT 1 the coinbase of the header itself is not the creator of the block, and
+        # a transaction that succeeded could be invalid here.
+        seen = history.protocols.execution_header(block.header)
+        self._open = engine.open_block(parent.state_root, seen, history.hash_at)
         self._done = 0
 
     def execute_up_to(self, index: int, budget: ExecutionBudget = UNLIMITED) -> None:

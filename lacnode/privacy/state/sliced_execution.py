@@ -20,6 +20,7 @@ from lacnode.privacy.state.time_slices import SLICE_SECONDS, GroupSlices
 from lacnode.privacy.state.unstored_results import ResultMustWaitError
 
 EXECUTION = "the execution of a private transaction"
+PUBLIC_EXECUTION = "the execution of the public transactions before a private one"
 
 log = structlog.get_logger("privacy")
 
@@ -36,7 +37,8 @@ class SlicedExecution:
     def execute(self, block: Block, hash_: bytes, tasks: Iterable[UnreadTask]) -> BlockRecords:
         """Execute the tasks of `block`, whose on-chain hash is `hash_` (32 bytes), in time slices, in order, and return
         their results. Nothing is stored. A task that gets no slice (`GroupSlices.admits`), does not end in its slice,
-        or fails for a reason of its group alone, is `long` in the records, and so are those of its group after it.
+        or fails for a reason of its group alone, is `long` in the records, and so are those of its group after it. The
+        same holds if a public transaction before it fails by an unexpected error.
 
         PublicHistoryMissingError if the public block cannot be executed again. ExecutionCancelledError if the node
         stops. The errors of `UnreadTask.read` pass through if nothing is known of the payload. Otherwise only those do
@@ -100,6 +102,11 @@ class SlicedExecution:
             public.execute_up_to(task.index, slices.slices.public_budget())
         except BudgetExceededError:
             log.info("the public transactions before a private one take long", block=records.number, index=task.index)
+            return False
+        except Exception as error:
+            # It succeeded at the import, so this is a fault of this program. Without this the block would be tried again
+            # for ever, and all groups would stop.
+            self._failures.record_or_reraise(task.group_id, PUBLIC_EXECUTION, error)
             return False
         is_shortened = slices.slices.recently_lost_seconds() > SLICE_SECONDS / 2
         try:

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from lacnode.evm.budget import ExecutionCancelledError
+from lacnode.evm.budget import UNLIMITED, ExecutionBudget, ExecutionCancelledError
+from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
 from lacnode.primitives.transaction import Transaction
 from lacnode.privacy.state.flexible.group_contracts import decode_members
 from lacnode.privacy.state.group_failures import MAX_LOGGED_FAILURES, GroupFailures
@@ -15,6 +16,7 @@ from lacnode.privacy.state.long_private_transactions import LongPrivateTransacti
 from lacnode.privacy.state.payload_reader import PayloadReader
 from lacnode.privacy.state.private_store import MarkerPlace
 from lacnode.privacy.state.private_transaction import legacy_group_id
+from lacnode.privacy.state.public_block import PublicBlockExecution
 from lacnode.storage.storage_errors import DamagedValueError, StorageFullError
 from tests.support.flexible_groups import GROUP, OTHER, Groups, b64, found
 from tests.support.logs import captured_logs
@@ -184,6 +186,29 @@ class TestExecution:
 
         monkeypatch.setattr(PayloadReader, "read_task", strange)
         network.mine()
+        assert network.b.root(GOOD) != before
+        assert network.b.root(BAD) == network.b.root(BAD, 1)
+        monkeypatch.undo()
+        network.clock.now += 60
+        network.b.work()
+        assert network.b.root(BAD) != network.b.root(BAD, 1)
+
+    def test_a_public_transaction_that_cannot_be_executed_again_does_not_stop_the_next_block(
+        self, network: PrivateTestNetwork, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        before = network.b.root(GOOD)
+        for others in ((KEY_B,), (KEY_B, KEY_C)):
+            network.a.send(private(BOB, data=deploying(b"\0"), private_for=others))
+            network.mine(work=False)
+        execute_up_to = PublicBlockExecution.execute_up_to
+
+        def strange(self: PublicBlockExecution, index: int, budget: ExecutionBudget = UNLIMITED) -> None:
+            if self.block.number == 2:
+                raise TransactionRejectedError(RejectionReason.UPFRONT_COST_EXCEEDS_BALANCE, "only here")
+            execute_up_to(self, index, budget)
+
+        monkeypatch.setattr(PublicBlockExecution, "execute_up_to", strange)
+        network.b.work()
         assert network.b.root(GOOD) != before
         assert network.b.root(BAD) == network.b.root(BAD, 1)
         monkeypatch.undo()
