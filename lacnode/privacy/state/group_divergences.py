@@ -8,7 +8,7 @@ from lacnode.privacy.state.group_rebuilding import GroupRebuilder
 from lacnode.privacy.state.payload_repair import DUE_AT_ONCE
 from lacnode.privacy.state.privacy_context import PrivacyContext
 from lacnode.privacy.state.private_states import PrivateStates
-from lacnode.privacy.state.private_store import AbsentMarker, Divergence, PrivateStoreWriter
+from lacnode.privacy.state.private_store import AbsentMarker, Divergence, PrivateStoreReader, PrivateStoreWriter
 
 
 class GroupDivergences:
@@ -34,21 +34,28 @@ class GroupDivergences:
                 return False
             # The marker becomes due at once. The private thread then reads the history again and finds it accepted.
             ContradictingHistoryWriter(batch).accept(told)
-            marker = self._rebuilder.read_marker(told.place)
+            marker, waiting = self._rebuilder.read_marker(told.place), PrivateStoreReader(batch).absent_at(told.place)
+            # The marker may wait for its own payload. That payload must still be found by its key when it arrives. The
+            # history is taken over with it.
+            key = told.payload_key if waiting is None else waiting.payload_key
             PrivateStoreWriter(batch).write_absent(
-                AbsentMarker(told.place, marker.hash, told.payload_key, False, 0, DUE_AT_ONCE, is_preferred=True)
+                AbsentMarker(told.place, marker.hash, key, False, 0, DUE_AT_ONCE, is_preferred=True)
             )
         return True
 
     def dismiss_history(self, group_id: bytes, teller: bytes) -> bool:
         """Record that the history of the group `group_id` that the key `teller` sent (32 bytes each) does not count
-        from now on. Return False if no contradicting history of this key is recorded."""
+        from now on. It is not asked for again. The marker still waits for its own payload. Return False if no
+        contradicting history of this key is recorded."""
         with self._context.database.write() as batch:
             told = ContradictingHistoryReader(batch).find_by_teller(group_id, teller)
             if told is None:
                 return False
             ContradictingHistoryWriter(batch).dismiss(told)
-            PrivateStoreWriter(batch).delete_absent(told.place)  # its history is not asked for again
+            waiting = PrivateStoreReader(batch).absent_at(told.place)
+            # The same place may have the record of the marker's own payload. Without it this would never be executed.
+            if waiting is not None and waiting.payload_key == told.payload_key:
+                PrivateStoreWriter(batch).delete_absent(told.place)
         return True
 
     def compare_and_record(self, group_id: bytes, number: int, expected: bytes) -> bool:

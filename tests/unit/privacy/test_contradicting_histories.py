@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from lacnode.crypto.node_key import NodeKey
-from lacnode.primitives.keccak import keccak256
+from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
 from lacnode.primitives.rlp import RlpError
 from lacnode.privacy.state.execution import PrivateTask
 from lacnode.privacy.state.flexible.contradicting_histories import (
@@ -26,7 +26,7 @@ from lacnode.privacy.state.privacy_marker import (
     GroupMode,
     create_marker,
 )
-from lacnode.privacy.state.private_store import MarkerPlace
+from lacnode.privacy.state.private_store import AbsentMarker, MarkerPlace, PrivateStoreWriter
 from lacnode.privacy.state.private_transaction import (
     PrivateTransaction,
     encode_versioned_payload,
@@ -161,6 +161,39 @@ class TestContradictingHistories:
                 sum(1 for _ in ContradictingHistoryReader(snapshot).not_dismissed_of_group(GROUP))
                 == MAX_CONTRADICTING_HISTORIES
             )
+
+
+class TestMarkersOwnPayload:
+    """B waits for the payload of a marker that also announces a history, which the operator decides about."""
+
+    HISTORY, PLACE = keccak256(b"a history"), MarkerPlace(1, 0)
+
+    @pytest.fixture
+    def own(self, groups: Groups) -> bytes:
+        """The key of the payload."""
+        groups.make(KEY_A)
+        block = groups.b.node.chain.block_at(1)
+        assert block is not None
+        (marker,) = block.transactions
+        told = ContradictingHistory(GROUP, KEY_C, self.HISTORY, self.PLACE, bytes(32), bytes(32))
+        with groups.b.node.chain._database.write() as batch:
+            ContradictingHistoryWriter(batch).add(told)
+        return marker.data
+
+    @pytest.mark.parametrize("method", ["lac_acceptGroupHistory", "lac_dismissGroupHistory"])
+    def test_is_executed_when_it_arrives(self, groups: Groups, own: bytes, method: str) -> None:
+        assert groups.b.node.call(method, b64(GROUP), b64(KEY_C)) is True
+        groups.b.manager.payloads[own] = groups.a.manager.payloads[own]
+        assert groups.b.privacy_controller.execution.repair.make_due(own)
+        groups.b.work()
+        assert groups.b.root(GROUP) == groups.a.root(GROUP) != EMPTY_TRIE_ROOT
+
+    def test_the_dismissed_history_is_not_waited_for(self, groups: Groups, own: bytes) -> None:
+        with groups.b.node.chain._database.write() as batch:
+            waiting = AbsentMarker(self.PLACE, keccak256(b"marker"), self.HISTORY, False, 0, 0)
+            PrivateStoreWriter(batch).write_absent(waiting)
+        assert groups.b.node.call("lac_dismissGroupHistory", b64(GROUP), b64(KEY_C)) is True
+        assert not groups.b.privacy_controller.execution.repair.make_due(self.HISTORY)
 
 
 def is_history(payload: bytes) -> bool:
