@@ -117,7 +117,7 @@ class PayloadRepair:
         finally:
             # Also after an error: each request that was made must count, or the same payload would be asked for
             # without a pause.
-            self._wait_on(waiting)
+            self._wait_on(waiting, due)
         return bool(due)
 
     def make_all_due(self) -> int:
@@ -297,9 +297,16 @@ class PayloadRepair:
         tries = marker.tries + 1
         return replace(marker, failing=failing, tries=tries, due=next_payload_request_time(self._context.now(), tries))
 
-    def _wait_on(self, waiting: list[AbsentMarker]) -> None:
-        """Store the markers that still wait, in one commit. Most payloads belong to other groups and never come."""
-        if waiting:
-            with self._context.database.write() as batch:
-                for marker in waiting:
-                    PrivateStoreWriter(batch).write_absent(marker)
+    def _wait_on(self, waiting: list[AbsentMarker], due: list[AbsentMarker]) -> None:
+        """Store the markers that still wait, in one commit, each in place of its record in `due`. Most payloads belong to
+        other groups and never come."""
+        if not waiting:
+            return
+        before = {marker.place: marker for marker in due}
+        with self._context.database.write() as batch:
+            stored, writer = PrivateStoreReader(batch), PrivateStoreWriter(batch)
+            for marker in waiting:
+                # The manager may take seconds to answer. Meanwhile another thread may have made the marker due, or an
+                # operator may have decided about it.
+                if stored.absent_at(marker.place) == before[marker.place]:
+                    writer.write_absent(marker)

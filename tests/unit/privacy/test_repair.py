@@ -1,5 +1,6 @@
 """Managers that are off, forgetful or broken: the public chain goes on, private state waits, and comes right afterwards."""
 
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -8,14 +9,21 @@ import pytest
 
 from lacnode.chain.log_filter import LogFilter
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT, keccak256
+from lacnode.privacy.state.flexible.contradicting_histories import ContradictingHistory, ContradictingHistoryWriter
 from lacnode.privacy.state.group_statuses import GroupCondition
+from lacnode.privacy.state.payload_repair import DUE_AT_ONCE
 from lacnode.privacy.state.private_logs import PrivateLogs
 from lacnode.privacy.state.private_records import PrivateReceipt, PrivateStatus
 from lacnode.privacy.state.private_send_error import PrivateSendError
-from lacnode.privacy.state.private_store import PrivateStoreReader
+from lacnode.privacy.state.private_store import MarkerPlace, PrivateStoreReader
 from lacnode.privacy.state.private_transaction import legacy_group_id, private_contract_address
-from lacnode.privacy.state.processor import MANAGER_FAILURES_ALLOWED, MAX_PAYLOAD_REQUESTS, PrivateBlock
-from lacnode.privacy.transaction_manager import ReceivedPayload
+from lacnode.privacy.state.processor import (
+    MANAGER_FAILURES_ALLOWED,
+    MAX_PAYLOAD_REQUESTS,
+    PrivateBlock,
+    next_payload_request_time,
+)
+from lacnode.privacy.transaction_manager import EnclaveError, ReceivedPayload
 from lacnode.storage.lmdb_database import LmdbDatabase
 from tests.support.logs import captured_logs
 from tests.support.private_nodes import (
@@ -369,6 +377,50 @@ class TestLostPayloads:
         stage.clock.now += 1
         stage.c.work()
         assert len(stage.c.manager.asked) == asked
+
+
+class TestDecidedMeanwhile:
+    """An operator decides about a marker while the manager is asked for its payload, which may take seconds."""
+
+    PLACE, TELLER = MarkerPlace(1, 0), keccak256(b"a teller")
+
+    @pytest.fixture
+    def decide(self, stage: PrivateTestNetwork, monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
+        """The decisions, for the test to add. C has not the payload that the marker at `PLACE` names."""
+        deploy(stage)
+        decisions = list[Callable[[], object]]()
+        with stage.c.node.chain._database.write() as batch:
+            told = ContradictingHistory(GROUP, self.TELLER, keccak256(b"told"), self.PLACE, bytes(32), bytes(32))
+            ContradictingHistoryWriter(batch).add(told)
+
+        def receive(key: bytes, to: bytes | None = None) -> ReceivedPayload:
+            for decision in decisions:
+                decision()
+            raise EnclaveError("EnclavePayloadNotFound")
+
+        monkeypatch.setattr(stage.c.manager, "receive", receive)
+        stage.clock.now += 60
+        return decisions
+
+    def tries_and_due_time(self, stage: PrivateTestNetwork) -> tuple[int, int | None]:
+        assert stage.c.privacy_controller.execution.repair.step()
+        with stage.c.node.chain._database.read() as snapshot:
+            waiting = PrivateStoreReader(snapshot).absent_at(self.PLACE)
+        assert waiting is not None
+        return waiting.tries, waiting.due
+
+    def test_to_accept_a_history(self, stage: PrivateTestNetwork, decide: list[Callable[[], object]]) -> None:
+        decide.append(lambda: stage.c.privacy_controller.divergences.accept_history(GROUP, self.TELLER))
+        assert self.tries_and_due_time(stage) == (0, DUE_AT_ONCE)
+
+    def test_to_ask_for_all_payloads(self, stage: PrivateTestNetwork, decide: list[Callable[[], object]]) -> None:
+        decide.append(stage.c.privacy_controller.execution.repair.make_all_due)
+        assert self.tries_and_due_time(stage) == (0, int(stage.clock.now))
+
+    def test_nothing(self, stage: PrivateTestNetwork, decide: list[Callable[[], object]]) -> None:
+        """The request counts, so that the next one comes later."""
+        tries, due = self.tries_and_due_time(stage)
+        assert (tries, due) == (1, next_payload_request_time(stage.clock.now, 1))
 
 
 class TestComparing:
