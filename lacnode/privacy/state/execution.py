@@ -4,10 +4,9 @@ Follows Besu's `PrivacyPrecompiledContract` and `PrivateTransactionProcessor`. A
 its marker, in the middle of the block. This module must not store anything.
 """
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-
-import structlog
 
 from lacnode.chain.chain_history import ChainHistory
 from lacnode.crypto.secp256k1 import SignatureError
@@ -32,9 +31,10 @@ from lacnode.privacy.state.private_store import MarkerPlace, StoredMarker
 from lacnode.privacy.state.private_transaction import PrivateTransaction, private_contract_address
 from lacnode.privacy.state.public_block import PublicBlockExecution
 from lacnode.privacy.state.unstored_results import ResultsTooLargeError, UnstoredResults
+from lacnode.rate_limited_log import RateLimitedLog
 from lacnode.storage.storage_errors import StorageError
 
-log = structlog.get_logger("privacy")
+_log = RateLimitedLog("privacy", time.monotonic)
 
 
 NOT_OF_TRANSACTION = (StorageError, MissingNodeError, MemoryError, ExecutionInterruptedError, ResultsTooLargeError)
@@ -235,7 +235,7 @@ class PrivateBlockExecutor:
             raise
         except Exception as error:
             # As in Besu: one transaction that breaks the EVM must not stop its group.
-            log.error("a private transaction broke the EVM", marker=marker.hash.hex(), error=type(error).__name__)
+            _log_broken_evm("a private transaction broke the EVM", error, marker=marker.hash.hex())
             receipt = PrivateReceipt(PrivateStatus.INVALID)
         records.receipts[marker.hash] = receipt
         if task.is_from_history:
@@ -279,11 +279,11 @@ class PrivateBlockExecutor:
             raise
         except Exception as error:
             # A contract that breaks the EVM refuses everything, at every member alike. It must not stop other groups.
-            log.error("the contract of a flexible group broke the EVM", error=type(error).__name__)
+            _log_broken_evm("the contract of a flexible group broke the EVM", error)
             why = "the contract of its group does not answer"
         if why is not None:
             marker = public.block.transactions[task.index]
-            log.info("private transaction not let in", marker=marker.hash.hex(), why=why)
+            _log.info(why, "private transaction not let in", marker=marker.hash.hex(), why=why)
         return why is not None
 
     def read_members(
@@ -358,6 +358,12 @@ def to_private_message(private: PrivateTransaction, group_id: bytes, chain_id: i
     # The address depends on the group, unlike that of a public contract.
     created = private_contract_address(sender, private.nonce, group_id) if private.is_creation else None
     return PrivateMessage(sender, private.nonce, private.to, created, private.data, private.gas_price)
+
+
+def _log_broken_evm(text: str, error: Exception, **values: str) -> None:
+    # Any account can send thousands of markers of one such payload.
+    name = type(error).__name__
+    _log.error((text, name), text, error=name, **values)
 
 
 def _receipt(result: PrivateResult) -> PrivateReceipt:

@@ -53,9 +53,13 @@ def read_payload_key(marker: Transaction) -> bytes:
 
 
 def read_history_key(marker: Transaction) -> bytes | None:
-    """Return the key (32 bytes) of the group history that `marker` announces to new members. None if it announces none.
-    The caller must have checked `marker` by `GroupMode.may_be_marker`."""
-    return marker.data[PAYLOAD_KEY_BYTES:] or None
+    """Return the key (32 bytes) of the group history that `marker` announces to new members. None if it announces none,
+    or if its second key is the first one again: one payload cannot be a private transaction and a history. The caller
+    must have checked `marker` by `GroupMode.may_be_marker`."""
+    key = marker.data[PAYLOAD_KEY_BYTES:]
+    # A marker that waits for a history is executed again when a payload with the key is there. With two equal keys the
+    # payload would be there always, so the group would be executed again for ever.
+    return None if key in (b"", read_payload_key(marker)) else key
 
 
 class MarkerSigner(Protocol):

@@ -16,6 +16,7 @@ from lacnode.privacy.state.privacy_marker import PROXY_ADDRESS, GroupMode, creat
 from lacnode.privacy.state.private_store import PrivateStoreReader
 from lacnode.privacy.state.private_transaction import PrivateTransaction, encode_versioned_payload
 from lacnode.privacy.transaction_manager import ReceivedPayload
+from lacnode.rate_limited_log import RateLimitedLog
 from tests.support.flexible_groups import (
     GROUP,
     KEEPER_ADDRESS,
@@ -29,6 +30,7 @@ from tests.support.flexible_groups import (
     root,
     value,
 )
+from tests.support.logs import captured_logs
 from tests.support.private_nodes import KEY_A, KEY_B, KEY_C, Member, private, word
 
 
@@ -108,6 +110,64 @@ class TestWriting:
         groups.add(KEY_B)
         assert value(groups.b) == 6
         assert root(groups.a) == root(groups.b)
+
+
+class TestMarkersOfARefusedTransaction:
+    """Any account can send thousands of them."""
+
+    @pytest.fixture
+    def groups(self) -> Groups:
+        groups = Groups()
+        groups.make(KEY_A, KEY_B)
+        return groups
+
+    @pytest.fixture
+    def addition(self, groups: Groups) -> PrivateTransaction:
+        """C, no member, adds itself. The manager of B has the payload."""
+        addition = private(
+            STRANGER, 0, to=PROXY_ADDRESS, data=adding(KEY_C), group=GROUP, private_from=KEY_C, gas=100_000
+        )
+        groups.b.manager.payloads[self.key(addition)] = ReceivedPayload(self.payload(addition), KEY_C, bytes(32))
+        return addition
+
+    def payload(self, addition: PrivateTransaction) -> bytes:
+        return encode_versioned_payload(addition, bytes(32))
+
+    def key(self, addition: PrivateTransaction) -> bytes:
+        return keccak256(self.payload(addition))
+
+    def events(self, groups: Groups, addition: PrivateTransaction, keys: bytes) -> list[str]:
+        """What is logged when five markers with the data `keys` are mined."""
+        markers = [create_marker(NodeKey.generate(), 0, addition, GroupMode.FLEXIBLE, keys) for _ in range(5)]
+        with captured_logs() as logs:
+            groups.mine(*markers)
+        return [entry["event"] for entry in logs]
+
+    def test_with_its_own_key_in_place_of_a_history_announce_none(
+        self, groups: Groups, addition: PrivateTransaction
+    ) -> None:
+        """The group would be executed again every 30 s, for ever."""
+        events = self.events(groups, addition, 2 * self.key(addition))
+        assert "a group's history ignored" not in events
+        groups.clock.now += 60
+        groups.b.work()
+        with groups.b.node.chain._database.read() as snapshot:
+            stored = PrivateStoreReader(snapshot)
+            assert not list(stored.absent_markers())
+            assert stored.revision(GROUP) == 0
+
+    def test_have_one_line_in_the_log(
+        self, groups: Groups, addition: PrivateTransaction, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("lacnode.privacy.state.execution._log", RateLimitedLog("privacy", lambda: 0.0))
+        events = self.events(groups, addition, self.key(addition))
+        assert events.count("private transaction not let in") == 1
+
+    def test_with_a_useless_history_have_one_line_about_it(self, groups: Groups, addition: PrivateTransaction) -> None:
+        useless = keccak256(b"useless")
+        groups.b.manager.payloads[useless] = ReceivedPayload(b"no base64!", KEY_C, bytes(32))
+        events = self.events(groups, addition, self.key(addition) + useless)
+        assert events.count("a group's history ignored") == 1
 
 
 class TestTime:

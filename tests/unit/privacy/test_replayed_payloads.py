@@ -19,9 +19,11 @@ from lacnode.privacy.state.private_payloads import ForeignPayloadError, Unusable
 from lacnode.privacy.state.private_records import PrivateReceipt, PrivateStatus
 from lacnode.privacy.state.private_store import PrivateStoreReader
 from lacnode.privacy.state.private_transaction import legacy_group_id, private_contract_address
+from lacnode.privacy.state.public_block import PublicBlockExecution
 from lacnode.privacy.state.recent_tasks import RECENT_SECONDS
 from lacnode.privacy.state.time_slices import SLICE_SECONDS, TimeSlices
 from lacnode.privacy.state.useless_payloads import FOREIGN_SECONDS, UselessPayloads
+from lacnode.rate_limited_log import RateLimitedLog
 from tests.support.logs import captured_logs
 from tests.support.private_nodes import (
     ALICE,
@@ -270,6 +272,18 @@ class TestUseless:
                 pass
         assert asked == [key]
         assert [entry["event"] for entry in logs].count("private transaction ignored") == 1
+
+    def test_one_that_breaks_the_evm_is_told_of_once(
+        self, network: PrivateTestNetwork, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(*_: object) -> object:
+            raise RuntimeError("a fault of the EVM")
+
+        monkeypatch.setattr("lacnode.privacy.state.execution._log", RateLimitedLog("privacy", lambda: 0.0))
+        monkeypatch.setattr(PublicBlockExecution, "execute_private", broken)
+        with captured_logs() as logs:
+            network.mine(*replays(hostile(network, b""), 0, 20))
+        assert [entry["event"] for entry in logs].count("a private transaction broke the EVM") == 1
 
     def test_one_of_an_unknown_group_is_read_again_later(self) -> None:
         clock = Clock()

@@ -7,6 +7,7 @@ which the new part begins, and if the operator has accepted another history. It 
 group.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -37,6 +38,7 @@ from lacnode.privacy.state.private_payloads import (
 from lacnode.privacy.state.private_records import MarkerRoot
 from lacnode.privacy.state.private_store import MarkerPlace, PrivateStoreReader, PrivateStoreWriter
 from lacnode.privacy.state.unstored_results import ResultsTooLargeError
+from lacnode.rate_limited_log import RateLimitedLog
 
 log = structlog.get_logger("privacy")
 
@@ -71,6 +73,8 @@ class Rehydration:
     def __init__(self, context: PrivacyContext, create_executor: Callable[[int], PrivateBlockExecutor]) -> None:
         self._context = context
         self._create_executor = create_executor
+        # Any account can send thousands of markers of useless or false histories.
+        self._log = RateLimitedLog("privacy", time.monotonic)
 
     def take_over_history(self, marker: Transaction, number: int, group_id: bytes, budget: ExecutionBudget) -> None:
         """Execute and store the history of the group `group_id` (32 bytes) that `marker` in block `number` announces.
@@ -94,7 +98,8 @@ class Rehydration:
         except PayloadNotFoundError:
             return
         except UnusablePayloadError as useless:
-            log.warning("a group's history ignored", marker=marker.hash.hex(), why=str(useless))
+            why = str(useless)
+            self._log.warning(why, "a group's history ignored", marker=marker.hash.hex(), why=why)
 
     def has_taken_over(self, group_id: bytes, key: bytes) -> bool:
         """Return True if the history in the payload `key` (32 bytes) is the last one that was taken over for the group
@@ -179,7 +184,8 @@ class Rehydration:
         """Record a contradicting history. The group is diverged until the operator has decided."""
         # The sender's key is kept with it: the operator has to know which member to ask.
         group_id, place = told.history.group_id, self._place(told.marker.hash)
-        log.warning(
+        self._log.warning(
+            event,
             event,
             why=why,
             group=to_base64(group_id),
