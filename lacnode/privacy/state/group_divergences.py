@@ -26,7 +26,9 @@ class GroupDivergences:
         Return False if no contradicting history of this key is recorded. GroupRebuildError if the block of the
         history's marker is missing.
 
-        The thread of private execution replaces the state soon after this has returned.
+        The thread of private execution replaces the state soon after this has returned. It stores the history first and
+        then executes what comes after it, in two commits. If the second step fails, for example because a payload is
+        missing, the group ends where the history ends. The step is tried again like that of a late payload.
         """
         with self._context.database.write() as batch:
             told = ContradictingHistoryReader(batch).find_by_teller(group_id, teller)

@@ -5,6 +5,9 @@ result is stored if it leads to the roots of the history. Follows Besu's `Privat
 `PrivacyBlockProcessor.maybeRehydrate`. What this node has executed itself is not executed again, except in the block in
 which the new part begins, and if the operator has accepted another history. It works in the thread that executes the
 group.
+
+A history is stored in a commit of its own. The caller executes what comes after it in the group. If that fails after an
+accepted history, the group ends where the history ends until a later try succeeds.
 """
 
 import time
@@ -137,7 +140,7 @@ class Rehydration:
         with self._context.database.write() as batch:
             writer = PrivateStoreWriter(batch)
             if is_accepted:
-                # All in one commit. A crash in between must not leave a group with half of each history.
+                # All of the history in one commit. A crash in between must not leave a group with half of each history.
                 writer.delete_group(group_id, self._context.history.hash_at, told.number)
             writer.write_nodes(run.nodes)
             for records in done:
