@@ -16,17 +16,27 @@ LOOKUP_SEED = bytes.fromhex("5375ba871e5c3d0f1d055b5da0ac02ea035bed38")
 MAX_KEY_HASHES = 4096
 """The largest number of keys whose hash is kept. Strangers may send any number of keys."""
 
+MAX_KEY_BYTES = 91
+"""The largest size of a key in a private transaction, and of a key whose hash is kept."""
 
-# An id is computed several times for each payload, from the same keys. The loop below took most of the time of an id.
-@lru_cache(MAX_KEY_HASHES)
+
 def java_array_hash(key: bytes) -> int:
     """Return Java's `Arrays.hashCode` of the bytes, a signed number of 32 bits. Orion sorts keys by it."""
+    # A hash is kept with its key. Thousands of keys of megabytes would fill the memory.
+    return _kept_hash(key) if len(key) <= MAX_KEY_BYTES else _compute_hash(key)
+
+
+def _compute_hash(key: bytes) -> int:
     # Java's bytes are signed, and its integers overflow at 32 bits. Another result would sort the keys in another order
     # and give every group another id.
     value = 1
     for byte in key:
         value = (31 * value + (byte - 256 if byte > 127 else byte)) & 0xFFFFFFFF
     return value - (1 << 32) if value >= 1 << 31 else value
+
+
+# An id is computed several times for each payload, from the same keys. The loop above took most of the time of an id.
+_kept_hash = lru_cache(MAX_KEY_HASHES)(_compute_hash)
 
 
 def sort_keys_by_java_hash(members: Iterable[bytes]) -> list[bytes]:

@@ -13,14 +13,14 @@ from typing import Protocol
 
 from lacnode.primitives import rlp
 from lacnode.primitives.rlp import RlpError, RlpItem
-from lacnode.privacy.group_ids import group_id, tessera_group_id
+from lacnode.privacy.group_ids import MAX_KEY_BYTES, group_id, tessera_group_id
 
 TRANSACTION_FIELDS = 12
 PRIVATE_FROM, RECIPIENTS = 9, 10
 """The positions of the sender's key, and of the recipients' keys or the group id, in the RLP list."""
 
-MAX_RECIPIENTS, MAX_KEY_BYTES = 4_096, 91
-"""The bounds for the keys of a private transaction: their number (as many as boxes) and the size of each.
+MAX_RECIPIENTS = 4_096
+"""The largest number of recipients' keys of a private transaction, as many as boxes. Each has at most `MAX_KEY_BYTES`.
 
 Group ids are computed from these keys byte by byte. Without a bound one push would occupy the interpreter for minutes."""
 
@@ -35,9 +35,9 @@ FLEXIBLE = "it is for a flexible group"
 class PayloadParties:
     """The keys that a private transaction names. Exactly one of `private_for` and `group_id` is set.
 
-    The values are as the sender wrote them: their lengths are not checked, except that no key of `private_for` has more
-    than `MAX_KEY_BYTES`. `is_flexible` says that the transaction has the form for a flexible group: its group's version
-    follows it.
+    The values are as the sender wrote them, and their lengths are not checked, with two exceptions. No key of
+    `private_for` has more than `MAX_KEY_BYTES`. A longer `private_from` is cut to `MAX_KEY_BYTES`. `is_flexible` says
+    that the transaction has the form for a flexible group: its group's version follows it.
     """
 
     private_from: bytes
@@ -73,7 +73,7 @@ def read_parties(payload: bytes) -> PayloadParties | None:
     """Return the keys that the private transaction in the plaintext `payload` names. The plaintext is base64 text of
     RLP.
 
-    None if it has no private transaction, or one that names too many keys or too long ones.
+    None if it has no private transaction, or one that names too many recipients or too long keys of recipients.
     """
     try:
         # The plaintext is the base64 text of the transaction, as Besu gives it to the manager.
@@ -88,7 +88,8 @@ def read_parties(payload: bytes) -> PayloadParties | None:
 
 def parties_of_item(item: RlpItem) -> PayloadParties | None:
     """Return the keys that the private transaction in the decoded RLP item of a payload names. None if it has no
-    private transaction, or one that names more than `MAX_RECIPIENTS` keys or a key of more than `MAX_KEY_BYTES`."""
+    private transaction, or one that names more than `MAX_RECIPIENTS` recipients or a recipient's key of more than
+    `MAX_KEY_BYTES`."""
     # A payload of a flexible group is a list of the transaction and the group's version.
     if isinstance(item, list) and item and isinstance(item[0], list):
         return _parties(item[0], is_flexible=True)
@@ -102,6 +103,9 @@ def _parties(item: RlpItem, *, is_flexible: bool) -> PayloadParties | None:
     private_from, recipients = item[PRIVATE_FROM], item[RECIPIENTS]
     if not isinstance(private_from, bytes):
         return None
+    # A longer one is cut. It equals no sender's key, so the payload is refused. None would pass for a payload without a
+    # private transaction, which may be stored.
+    private_from = private_from[:MAX_KEY_BYTES]
     # `privacyGroupId` is a byte string, `privateFor` a list.
     if isinstance(recipients, bytes):
         return PayloadParties(private_from, None, recipients, is_flexible)

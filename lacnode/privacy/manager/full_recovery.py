@@ -3,7 +3,8 @@ each has answered to the end or was asked often enough.
 
 A stranger can run servers that answer slowly, or with pages without end. So the managers have turns, and each turn is
 one page. The next turn goes to the host that took the least time so far. Several turns run at the same time, at most
-one for a host. The managers at the operator's URLs come before all others. This module must not know what is in a page.
+one for a host. The managers at the operator's URLs come before all others. Managers that give refused payloads have one
+page a second together. This module must not know what is in a page.
 """
 
 import threading
@@ -25,11 +26,17 @@ MAX_USELESS_ANSWERS = 12
 
 LONGEST_PAUSE_SECONDS = 60.0
 
+REFUSED_PAGE_PAUSE_SECONDS = 1.0
+"""The time between two pages of managers whose last page had more refused payloads than accepted ones, or a malformed part.
+It is for all of them together. Each payload is opened before it is refused, and a stranger can give them without end. An
+honest manager can have many of them too, so it is read to the end."""
+
 
 @dataclass(slots=True)
 class _Job:
-    """What is left of one manager: the pages after the number `after`. It is due at `due` (seconds of the clock). `failures`
-    answers one after the other gave no page. `last_turn` is the number of its last turn, or of the one before it was new."""
+    """What is left of one manager: the pages after the number `after`. It is due at `due` (seconds of the clock).
+    `failures` answers one after the other gave no page. `is_refused` says that its last page had more refused payloads
+    than accepted ones. `last_turn` is the number of its last turn, or of the one before it was new."""
 
     own: bytes
     key: bytes
@@ -39,6 +46,7 @@ class _Job:
     pages: int = 0
     failures: int = 0
     due: float = 0.0
+    is_refused: bool = False
     is_finished: bool = False
 
 
@@ -59,6 +67,8 @@ class FullRecovery:
         """The time that each host took."""
         self._asked: set[str] = set()
         self._turn = 0
+        self._refused_due = 0.0
+        """The time from which on managers with refused payloads are asked again."""
 
     def set_managers(self, urls_by_key: Mapping[bytes, str]) -> None:
         """Set the managers to ask: public keys (32 bytes) and the URLs of their managers. A key that was set before
@@ -104,12 +114,18 @@ class FullRecovery:
             waiting = [
                 job
                 for job in self._jobs.values()
-                if not job.is_finished and job.due <= now and job.host not in self._asked
+                if not job.is_finished
+                and job.due <= now
+                and job.host not in self._asked
+                and not (job.is_refused and now < self._refused_due)
             ]
             job = min(waiting, key=self._rank, default=None)
             if job is None:
                 return None
             self._asked.add(job.host)
+            if job.is_refused:
+                # Other threads may begin a turn before this one ends.
+                self._refused_due = now + REFUSED_PAGE_PAUSE_SECONDS
             self._turn += 1
             job.last_turn = self._turn
             return job, job.host
@@ -125,7 +141,12 @@ class FullRecovery:
             self._asked.discard(host)
             if host in self._seconds:
                 self._seconds[host] += seconds
-            if page is None:
+            # Also if the page has a malformed part: the payloads before it were opened.
+            if page is not None:
+                job.is_refused = page.refused_count > page.stored_count
+                if job.is_refused:
+                    self._refused_due = self._clock() + REFUSED_PAGE_PAUSE_SECONDS
+            if page is None or page.next_after is None:
                 job.failures += 1
                 job.due = self._clock() + min(2.0 ** (job.failures - 1), LONGEST_PAUSE_SECONDS)
                 job.is_finished = job.failures >= MAX_USELESS_ANSWERS

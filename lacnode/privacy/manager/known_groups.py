@@ -80,10 +80,11 @@ class KnownGroups:
         """Return True if the public key `key` (32 bytes) is named as a recipient of `payload`. `parties` are what the
         private transaction in the payload names.
 
-        The key is named if `parties` has it, if it is a member of the PANTHEON group that `parties` names, or if it is
-        among the keys by which `alwayssendto` has widened the LEGACY group (`widened_members`). False for a flexible
-        group, whose members only its contract knows. Without a private transaction (`parties` is None) every member of
-        the payload's group is named, and every key if the group is unknown. The errors of `record_of` pass through.
+        The key is named if `parties` has it, if it is a member of the payload's PANTHEON group and `parties` names this
+        group, or if it is among the keys by which `alwayssendto` has widened the LEGACY group (`widened_members`).
+        False for a flexible group, whose members only its contract knows. Without a private transaction (`parties` is
+        None) every member of the payload's group is named, and every key if the group is unknown. The errors of
+        `record_of` pass through.
         """
         if parties is None:
             # No node executes it. Its group says who received it.
@@ -92,7 +93,8 @@ class KnownGroups:
         if parties.is_flexible:
             return False
         if parties.group_id is not None:
-            return key in (self.pantheon_members(parties.group_id) or ())
+            is_same = parties.group_id == payload.group_id
+            return is_same and key in (self.pantheon_members(payload.group_id) or ())
         return key in parties.named_keys or key in (self.widened_members(parties.named_keys, payload.group_id) or ())
 
     def _find_refusal_of_sender(self, payload: EncryptedPayload) -> str | None:

@@ -25,7 +25,7 @@ from lacnode.privacy.manager.payload_store import PayloadConflictError, PayloadS
 from lacnode.privacy.manager.quota import QuotaExceededError
 from lacnode.privacy.manager.recovery_boxes import decode_push_with_boxes
 from lacnode.privacy.manager.store_calls import call_store, decode_or_refuse
-from lacnode.privacy.payload_ownership import PayloadParties, read_parties
+from lacnode.privacy.payload_ownership import NOT_THE_SENDER, PayloadParties, read_parties
 from lacnode.privacy.transaction_manager import EnclaveError
 from lacnode.rate_limited_log import RateLimitedLog
 
@@ -173,11 +173,18 @@ class PayloadIntake:
         # Without a proof `helper` may have made it. In a group without `helper` it would be a stranger's. A store that
         # was not lost has every payload that it sent.
         opened = decrypt_payload(payload, own) if was_lost else None
-        if opened is not None and self._groups.is_named_recipient(payload, read_parties(opened[1]), helper):
+        why = "it has no proof" if opened is None else self._why_not_sent_to(helper, payload, read_parties(opened[1]))
+        if why is None:
             return True
-        text = "a payload that is given back as an own one is refused: it has no proof"
+        text = f"a payload that is given back as an own one is refused: {why}"
         self._log.warning(text, text, payload=to_base64(payload.key))
         return False
+
+    def _why_not_sent_to(self, helper: bytes, payload: EncryptedPayload, parties: PayloadParties | None) -> str | None:
+        # The sender comes first: ids of groups are computed from the keys in the payload, which `helper` may have chosen.
+        if parties is not None and parties.private_from != payload.sender:
+            return NOT_THE_SENDER
+        return None if self._groups.is_named_recipient(payload, parties, helper) else "it has no proof"
 
     def store_recovered(
         self,

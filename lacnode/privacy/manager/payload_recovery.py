@@ -10,8 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
-
-import structlog
+from enum import Enum
 
 from lacnode.privacy.keys import KeyPair, KeyRing
 from lacnode.privacy.manager.cbor_records import CborError, CborFields, encode_array, encode_map
@@ -42,8 +41,7 @@ from lacnode.privacy.manager.recovery_boxes import (
 )
 from lacnode.privacy.manager.unanswered_urls import UnansweredUrlLimit
 from lacnode.privacy.transaction_manager import EnclaveError
-
-log = structlog.get_logger("privacy")
+from lacnode.rate_limited_log import RateLimitedLog
 
 # Paging: a request names a number, and the answer has what comes after it and the number for the next request. Groups that
 # fit come with the first payloads. Otherwise the groups have pages of their own, before all payloads. A requester does not
@@ -193,11 +191,19 @@ def _encode_page(payloads: Sequence[bytes], groups: Iterable[bytes], next_after:
 
 @dataclass(frozen=True, slots=True)
 class RecoveredPage:
-    """The outcome of one page: `stored_count` is the number of its payloads that were accepted, and `next_after` the
-    number after which the next page begins. The other manager chooses `next_after`."""
+    """The outcome of one page: `stored_count` of its payloads were accepted, and `refused_count` were refused. Those that
+    are here already are in neither number. The next page begins after the number `next_after`, which the other manager
+    chooses. None if the page ended with a malformed part, which counts as a refused payload."""
 
     stored_count: int
-    next_after: int
+    refused_count: int
+    next_after: int | None
+
+
+class _Outcome(Enum):
+    STORED = "stored"
+    REFUSED = "refused"
+    IGNORED = "ignored"
 
 
 class PayloadRecovery:
@@ -217,6 +223,8 @@ class PayloadRecovery:
         self._requests = ProvenRequestClient(sender)
         self._was_lost = was_lost
         self._clock = clock
+        # A stranger can have hundreds of URLs, and each is asked again and again.
+        self._log = RateLimitedLog("privacy", clock)
         self._limit = UnansweredUrlLimit(manager.peers, clock)
         self._turn = 0
         self._turns: dict[str, int] = {}
@@ -236,7 +244,7 @@ class PayloadRecovery:
     def recover_page(self, own: bytes, key: bytes, after: int) -> RecoveredPage | None:
         """Ask the manager of `key` for the payloads and groups of the own key `own` (32 bytes each) after the number
         `after` (0 for the first page), and store what is missing. Return the outcome. None if the manager is unknown or
-        gives no usable answer. What came before a malformed part of a page may be stored. EnclaveError
+        gives no answer that can be opened. What came before a malformed part of a page may be stored. EnclaveError
         `EnclaveNoMatchingPrivateKey` if `own` is not an own key. EnclaveUnreachableError if the own store fails."""
         url = self._manager.party_info.keys.get(key)
         if url is None:
@@ -298,7 +306,7 @@ class PayloadRecovery:
     def _request_pages(
         self, own: KeyPair, places: Sequence[tuple[bytes, str]], after: int, wanted: Sequence[bytes]
     ) -> list[RecoveredPage | None]:
-        """Read one page from each manager. None for a manager without a usable answer."""
+        """Read one page from each manager. None for a manager without an answer that can be opened."""
         fields = {"after": after, "wanted": list(wanted)}
         pages = self._requests.send(RECOVER_PATH, own, [OutgoingRequest(key, url, fields) for key, url in places])
         return [
@@ -306,13 +314,13 @@ class PayloadRecovery:
             for (key, url), page in zip(places, pages, strict=True)
         ]
 
-    def _store_page(
-        self, own: KeyPair, key: bytes, url: str, page: CborFields, wanted: Set[bytes]
-    ) -> RecoveredPage | None:
+    def _store_page(self, own: KeyPair, key: bytes, url: str, page: CborFields, wanted: Set[bytes]) -> RecoveredPage:
+        outcomes: list[_Outcome] = []
+        next_after: int | None = None
         try:
             # The answer is sealed by the asked key, but its content is still the word of another manager. Each part is
             # checked.
-            payloads, groups, next_after = (
+            payloads, groups, following = (
                 page.read_field("payloads", list),
                 page.read_field("groups", list),
                 page.read_field("next", int),
@@ -321,27 +329,33 @@ class PayloadRecovery:
             # single payloads.
             for group in () if wanted else groups:
                 self._store_group(CborFields(group, "recovery.groups").bytes("body"), own, key)
-            count = sum(self._store_entry(CborFields(item, "recovery"), own, key, wanted) for item in payloads)
-            return RecoveredPage(count, next_after)
+            for item in payloads:
+                outcomes.append(self._store_entry(CborFields(item, "recovery"), own, key, wanted))
+            next_after = following
         except (CborError, EnclaveError) as error:
-            log.info(f"{url} answers a recovery with what cannot be used: {error}")
-            return None
+            self._log.info("unusable", f"{url} answers a recovery with what cannot be used: {error}")
+            outcomes.append(_Outcome.REFUSED)
+        return RecoveredPage(outcomes.count(_Outcome.STORED), outcomes.count(_Outcome.REFUSED), next_after)
 
-    def _store_entry(self, entry: CborFields, own: KeyPair, key: bytes, wanted: Set[bytes]) -> int:
+    def _store_entry(self, entry: CborFields, own: KeyPair, key: bytes, wanted: Set[bytes]) -> _Outcome:
         payload = decode_orion_payload(entry.bytes("body"))
         # A marker on the chain is enough for any manager to be asked. What it gives unasked would fill the disk.
         if wanted and payload.key not in wanted:
-            return 0
+            return _Outcome.IGNORED
         recovery_boxes = decode_recovery_boxes(entry.read_field("boxes", bytes, True) or b"")
+        # Nothing is opened of a payload that is here. Another manager could otherwise give it again without end.
+        if self._manager.has_payload(payload.key, own.public):
+            return _Outcome.IGNORED
         kept = self._with_own_box(payload, own, key)
         # A payload that no own key opens is not stored. Another manager could otherwise fill the disk with it.
         readers = {} if kept is None else find_own_boxes(kept, KeyRing([own]))
-        if kept is None or not readers or self._manager.has_payload(kept.key, own.public):
-            return 0
+        if kept is None or not readers:
+            return _Outcome.REFUSED
         # Any account can send the marker of a payload that is to be asked for. So it counts as if it was pushed, unless the
         # operator asks for everything.
         counts_to_quota = bool(wanted) and not self._was_lost
-        return self._manager.intake.store_recovered(kept, readers, recovery_boxes, counts_to_quota=counts_to_quota)
+        is_stored = self._manager.intake.store_recovered(kept, readers, recovery_boxes, counts_to_quota=counts_to_quota)
+        return _Outcome.STORED if is_stored else _Outcome.REFUSED
 
     def _with_own_box(self, payload: EncryptedPayload, own: KeyPair, key: bytes) -> EncryptedPayload | None:
         """Return the payload with a box that `own` opens, None if there is none. The manager of `key` gave it."""

@@ -1,11 +1,12 @@
 """What a stranger's manager gives back when it is asked for a payload: nothing that the sender's own key did not seal."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from lacnode.privacy import group_ids
 from lacnode.privacy.keys import KeyPair, KeyRing
 from lacnode.privacy.manager.cbor_records import encode_array, encode_map
 from lacnode.privacy.manager.encrypted_payload import EncryptedPayload, encode_orion_payload, encrypt_payload
@@ -17,11 +18,13 @@ from lacnode.privacy.manager.payload_store import PayloadStore
 from lacnode.privacy.manager.peer_directory import PeerDirectory
 from lacnode.privacy.manager.proven_requests import CHALLENGE_PATH, RequestAuthenticator
 from lacnode.privacy.manager.quota import Quota, QuotaSettings
+from lacnode.privacy.payload_ownership import NOT_THE_SENDER
 from lacnode.privacy.state.private_transaction import (
     PrivateTransaction,
     encode_payload_text,
     encode_versioned_payload,
 )
+from tests.support.logs import logs_of_this_thread
 from tests.support.private_nodes import private
 from tests.support.recoveries import recover_all
 
@@ -83,6 +86,26 @@ class TestOwnPayloads:
     def test_a_stranger_makes_none(self, lost: bool) -> None:
         false = sent_by_own_key(private(private_from=OWN.public, private_for=[PARTNER.public]), BOTH)
         assert not recovered(StrangersManager(), false, lost=lost)
+
+    def test_a_senders_key_of_a_mebibyte_is_not_hashed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A key is hashed byte by byte, its group's id is computed with each known key, and its hash is kept with it."""
+        hash_of, sizes = group_ids.java_array_hash, list[int]()
+
+        def noted(key: bytes) -> int:
+            sizes.append(len(key))
+            return hash_of(key)
+
+        monkeypatch.setattr(group_ids, "java_array_hash", noted)
+        false = sent_by_own_key(private(private_from=bytes(1_048_576), private_for=[]), bytes(32))
+        assert not recovered(StrangersManager(), false, lost=True)
+        assert max(sizes, default=0) <= group_ids.MAX_KEY_BYTES
+
+    def test_none_has_another_senders_key(self) -> None:
+        false = sent_by_own_key(private(private_from=STRANGER.public, private_for=[OWN.public]), BOTH)
+        with logs_of_this_thread() as logs:
+            assert not recovered(StrangersManager(), false, lost=True)
+        (line,) = [entry["event"] for entry in logs]
+        assert line == f"a payload that is given back as an own one is refused: {NOT_THE_SENDER}"
 
     def test_a_member_makes_none(self) -> None:
         false = sent_by_own_key(private(private_from=OWN.public, private_for=[PARTNER.public]), BOTH, PARTNER)
@@ -175,7 +198,10 @@ class TestSlowManagers:
 
 
 class EndlessStrangers(SlowStrangers):
-    """Others than the partner answer after 24 s, with a page after which another one comes, and give nothing."""
+    """Others than the partner answer after `page_seconds`, with a page after which another one comes, and give `given`."""
+
+    page_seconds = 24.0
+    given: Sequence[EncryptedPayload] = ()
 
     def post(self, path: str, bodies: Mapping[str, bytes]) -> Mapping[str, bytes | None]:
         ((url, body),) = bodies.items()
@@ -183,11 +209,12 @@ class EndlessStrangers(SlowStrangers):
             return {url: self._answer(path, body)}
         if path == CHALLENGE_PATH:
             return {url: self.others[url].issue_challenge(body)}
-        self.now += 24.0
+        self.now += self.page_seconds
         self.asked.append(url)
         request = self.others[url].open_request(body)
         following = request.fields.read_field("after", int) + 1
-        page = {"payloads": encode_array([]), "groups": encode_array([]), "next": following}
+        entries = [encode_map({"body": encode_orion_payload(one), "boxes": b""}) for one in self.given]
+        page = {"payloads": encode_array(entries), "groups": encode_array([]), "next": following}
         return {url: request.seal_answer(encode_map(page))}
 
     def know(self, *places: str) -> PeerDirectory:
@@ -256,6 +283,32 @@ class TestEndlessManagers:
         for _ in range(200):
             full.ask_next()
         assert len(there.asked) >= 199
+
+    def test_that_give_refused_payloads_have_one_page_a_second_together(self) -> None:
+        """Each payload is opened before it is refused, and may have 15 MB. Without a pause they would be given without
+        end."""
+        there = EndlessStrangers()
+        there.page_seconds = 0.0
+        there.given = [encrypt_payload(b"text", STRANGER, [PARTNER.public], BOTH).with_boxes_at([0])]
+        full, manager = self.recovery(there, [f"http://stranger{number}" for number in range(10)])
+        for _ in range(100):
+            full.ask_next()
+        assert manager.has_payload(there.payloads[0].key, OWN.public), "the partner does not wait for them"
+        assert len(there.asked) == 10
+        for _ in range(5):
+            there.now += 1.0
+            for _ in range(10):
+                full.ask_next()
+        assert len(there.asked) == 15, "they are read on: an honest manager has refused payloads too"
+
+    def test_that_give_what_is_here_are_read_without_a_pause(self) -> None:
+        there = EndlessStrangers()
+        there.page_seconds = 0.0
+        full, _ = self.recovery(there, ["http://stranger"])
+        there.given = there.payloads
+        for _ in range(100):
+            full.ask_next()
+        assert len(there.asked) >= 99
 
     def test_that_answer_nothing_are_given_up(self) -> None:
         there = SlowStrangers()

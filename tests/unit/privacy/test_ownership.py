@@ -7,7 +7,7 @@ import pytest
 
 from lacnode.primitives.hexadecimal import to_hex
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
-from lacnode.privacy.group_ids import group_id, tessera_group_id
+from lacnode.privacy.group_ids import MAX_KEY_BYTES, group_id, tessera_group_id
 from lacnode.privacy.keys import KeyPair, KeyRing
 from lacnode.privacy.manager.encrypted_payload import encode_orion_payload, encrypt_payload, find_own_boxes
 from lacnode.privacy.manager.known_groups import MAX_WIDENING_KEYS, MAX_WIDENING_WORK, KnownGroups
@@ -20,7 +20,6 @@ from lacnode.privacy.manager.tessera.tessera_peer_api import TesseraPeerApi
 from lacnode.privacy.payload_ownership import (
     ANOTHER_GROUP,
     FLEXIBLE,
-    MAX_KEY_BYTES,
     MAX_RECIPIENTS,
     NO_MEMBER,
     NOT_THE_RECIPIENTS,
@@ -326,6 +325,13 @@ class TestParties:
         assert read_parties(encode_payload_text(private(private_for=many))) is None
         assert read_parties(encode_payload_text(private(private_for=[bytes(MAX_KEY_BYTES)]))) is not None
         assert read_parties(encode_payload_text(private(private_for=[bytes(MAX_KEY_BYTES + 1)]))) is None
+
+    def test_of_a_senders_key_that_is_too_long_are_nobodys_and_short(self) -> None:
+        """To have none would let it pass as a payload without a private transaction."""
+        parties = read_parties(encode_payload_text(private(private_from=KEY_A + bytes(1_000_000))))
+        assert parties is not None
+        assert parties.named_keys[0] != KEY_A
+        assert max(map(len, parties.named_keys)) <= MAX_KEY_BYTES
 
     def test_are_those_that_the_state_reads(self) -> None:
         """One reading for the manager and for the state: what the one passes over the other must not execute."""
