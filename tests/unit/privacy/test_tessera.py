@@ -1,6 +1,6 @@
 """Our manager among Tesseras that lie, fail or are of another mode: what it believes, sends and keeps."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pytest
@@ -14,7 +14,12 @@ from lacnode.privacy.manager.peer_directory import PeerDirectory
 from lacnode.privacy.manager.peer_sender import PeerCall
 from lacnode.privacy.manager.tessera.tessera_group import encode_tessera_group
 from lacnode.privacy.manager.tessera.tessera_key_challenge import TesseraKeyChallenge
-from lacnode.privacy.manager.tessera.tessera_nodes import TesseraNodes
+from lacnode.privacy.manager.tessera.tessera_nodes import (
+    ASKING_SECONDS,
+    MAX_PAYLOADS_ASKED_AT_ONCE,
+    RESEND_PATH,
+    TesseraNodes,
+)
 from lacnode.privacy.manager.tessera.tessera_payload import NO_GROUP, encode_tessera_payload
 from lacnode.privacy.manager.tessera.tessera_peer_api import TesseraPeerApi
 from lacnode.privacy.manager.tessera.tessera_recovery import TesseraRecovery
@@ -82,6 +87,17 @@ class TestWhoIsWhere:
         assert [entry["event"] for entry in logs] == [
             f"the Tessera at {URL} names no key there: its serverAddress may be another"
         ]
+
+    def test_keys_without_a_proof_do_not_fill_the_log(self) -> None:
+        """It is asked every five seconds, and each time it lists other keys."""
+        tessera = fake()
+        nodes = TesseraNodes(KeyRing([OWN]), [URL], Net({URL: tessera}), lambda: OWN_URL)
+        with logs_of_this_thread() as logs:
+            for _ in range(3):
+                tessera.claims = (*(KeyPair.generate().public for _ in range(20)), bytes(32))
+                nodes.exchange_party_info()
+        assert set(nodes.key_urls) == {THEIRS.public, SECOND.public}
+        assert 0 < len(logs) <= 3, "one for each reason"
 
     @pytest.mark.parametrize(
         "answer", [b"", b"[]", b'{"url": 1, "keys": []}', b'{"url": "http://a", "keys": [{"key": "x"}]}']
@@ -239,3 +255,39 @@ class TestRecovery:
         found = ours(tessera)
         assert TesseraRecovery(found.manager, found.nodes).recover_payloads([bytes(32)]) == 0
         assert not found.manager.has_payload(other.key, OWN.public)
+
+    def test_a_few_payloads_are_asked_for_at_a_time(self) -> None:
+        """Each answer may have 16 MiB."""
+        net = TimedNet({URL: fake()})
+        sent = [pushed() for _ in range(64)]
+        net.tesseras[URL].payloads += [(one, (OWN.public,)) for one in sent]
+        nodes = TesseraNodes(KeyRing([OWN]), [URL], net, lambda: OWN_URL)
+        found = nodes.fetch_payloads([one.key for one in sent], [OWN.public])
+        assert next(found)[0] == OWN.public
+        assert net.asked == [MAX_PAYLOADS_ASKED_AT_ONCE], "the next ones are asked for when these are taken"
+        assert len(list(found)) == 63
+        assert max(net.asked) <= MAX_PAYLOADS_ASKED_AT_ONCE
+
+    def test_one_that_answers_slowly_does_not_hold_up_the_next_one(self) -> None:
+        slow, sent = FakeTessera((SECOND,), "http://slow:9001/"), pushed()
+        net = TimedNet({"http://slow:9001": slow, URL: fake()}, {"http://slow:9001": ASKING_SECONDS - 1})
+        net.tesseras[URL].payloads.append((sent, (OWN.public,)))
+        nodes = TesseraNodes(KeyRing([OWN]), ["http://slow:9001", URL], net, lambda: OWN_URL, clock=lambda: net.now)
+        wanted = [sent.key, *(number.to_bytes(32) for number in range(63))]
+        assert [found.payload.key for _, found in nodes.fetch_payloads(wanted, [OWN.public])] == [sent.key]
+        assert net.now <= 3 * ASKING_SECONDS
+
+
+class TimedNet(Net):
+    """Calls of a Tessera take the seconds in `seconds`. `asked` are the numbers of payloads that were asked for at once."""
+
+    def __init__(self, tesseras: dict[str, FakeTessera], seconds: Mapping[str, float] | None = None) -> None:
+        super().__init__(tesseras)
+        self.seconds = seconds or {}
+        self.now = 0.0
+        self.asked: list[int] = []
+
+    def call(self, calls: Sequence[PeerCall]) -> Sequence[bytes | None]:
+        self.asked.append(sum(call.path == RESEND_PATH for call in calls))
+        self.now += max(self.seconds.get(call.url, 0.0) for call in calls)
+        return super().call(calls)

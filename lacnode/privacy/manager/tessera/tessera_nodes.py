@@ -6,10 +6,10 @@ This module must not store anything on disk.
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import orjson
-import structlog
 
 from lacnode.privacy.keys import KeyRing, to_base64
 from lacnode.privacy.manager.encrypted_payload import EncryptedPayload
@@ -27,8 +27,7 @@ from lacnode.privacy.manager.tessera.tessera_payload import (
     decode_tessera_payload,
     encode_tessera_payload,
 )
-
-log = structlog.get_logger("privacy")
+from lacnode.rate_limited_log import RateLimitedLog
 
 VALIDATE_PATH = "/partyinfo/validate"
 RESEND_PATH = "/resend"
@@ -40,22 +39,36 @@ VERSIONS_HEADER = ("tesseraSupportedApiVersions", "v1,3.0")
 MAX_KEYS_EACH = 256
 """The largest number of keys of one Tessera."""
 
+MAX_PAYLOADS_ASKED_AT_ONCE = 4
+"""The largest number of payloads that are asked for at the same time. Each answer may have 16 MiB."""
+
+ASKING_SECONDS = 20.0
+"""The time after which one Tessera is asked for no more payloads in one call."""
+
 
 class TesseraNodes:
     """The Tesseras that the operator has named: their keys, and the delivery to them. `tessera_urls` are the
     `serverAddress` values of their configurations.
 
-    `own_url` returns the URL that they are told, None until it is known. Safe to use from several threads. Calls to
-    them block, so the event loop must not make them.
+    `own_url` returns the URL that they are told, None until it is known. `clock` returns monotonic seconds. Safe to use
+    from several threads. Calls to them block, so the event loop must not make them.
     """
 
     def __init__(
-        self, keys: KeyRing, tessera_urls: Sequence[str], caller: PeerCaller, own_url: Callable[[], str | None]
+        self,
+        keys: KeyRing,
+        tessera_urls: Sequence[str],
+        caller: PeerCaller,
+        own_url: Callable[[], str | None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._keys = keys
         self._urls = tuple(tessera_urls)
         self._caller = caller
         self._own_url = own_url
+        self._clock = clock
+        # A Tessera lists up to `MAX_KEYS_EACH` keys each time that it is asked, and need not prove any of them.
+        self._log = RateLimitedLog("privacy", clock)
         self._lock = threading.Lock()
         self._key_urls: dict[bytes, str] = {}
         self._silent: set[str] = set()
@@ -123,22 +136,24 @@ class TesseraNodes:
             try:
                 questions.append((key, TesseraKeyChallenge(own, key)))
             except (ValueError, RuntimeError):
-                log.info(f"the Tessera at {url} says to have the key {to_base64(key)}, which is none")
+                text = f"the Tessera at {url} says to have the key {to_base64(key)}, which is none"
+                self._log.info(("no key", url), text)
         answers = self._call([_post_call(url, VALIDATE_PATH, question.body) for _, question in questions])
         # The URL is the operator's, and the key was asked for there. A manager in between would have to be at that URL.
         for (key, question), answer in zip(questions, answers, strict=True):
             if question.is_answered_by(answer):
                 with self._lock:
                     self._key_urls[key] = url
-                log.info(f"the Tessera at {url} has the key {to_base64(key)}")
+                self._log.info(("proven", url), f"the Tessera at {url} has the key {to_base64(key)}")
             else:
-                log.info(f"the Tessera at {url} does not prove the key {to_base64(key)}")
+                self._log.info(("unproven", url), f"the Tessera at {url} does not prove the key {to_base64(key)}")
 
     def _log_once(self, url: str, what: str) -> None:
         # This runs again and again. A Tessera that is down must not fill the log.
         if url not in self._silent:
             self._silent.add(url)
-            log.warning(what)
+            # A Tessera that answers every second time is no longer silent in between.
+            self._log.warning(("silent", url), what)
 
     # -- what they are sent ------------------------------------------------------------------------------------------
 
@@ -168,20 +183,32 @@ class TesseraNodes:
     def fetch_payloads(
         self, wanted: Sequence[bytes], parties: Sequence[bytes]
     ) -> Iterator[tuple[bytes, TesseraPayload]]:
-        """Ask every Tessera for the payloads `wanted` (keys of 32 bytes) once for each of `parties` (own public keys),
-        all at the same time, when the first item is read. Yield each payload that a Tessera gives, with the party for
+        """Ask one Tessera after the other for the payloads `wanted` (keys of 32 bytes), once for each of `parties` (own
+        public keys), while the items are read. At most `MAX_PAYLOADS_ASKED_AT_ONCE` are asked for at the same time. A
+        Tessera is asked for no more after `ASKING_SECONDS`. Yield each payload that a Tessera gives, with the party for
         which it was given. Payloads without a group, or with another key, are left out. One payload may come several
         times. Whether an own key opens it is not checked.
         """
-        asked = [(url, party, key) for url in self._urls for party in parties for key in wanted]
-        answers = self._call([_resend_call(*question) for question in asked])
-        for (url, party, key), answer in zip(asked, answers, strict=True):
+        asked = [(party, key) for key in wanted for party in parties]
+        for url in self._urls:
+            until = self._clock() + ASKING_SECONDS
+            for start in range(0, len(asked), MAX_PAYLOADS_ASKED_AT_ONCE):
+                # A Tessera that answers slowly must not keep other payloads from being asked for elsewhere.
+                if self._clock() > until:
+                    break
+                yield from self._fetch_together(url, asked[start : start + MAX_PAYLOADS_ASKED_AT_ONCE])
+
+    def _fetch_together(self, url: str, asked: Sequence[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, TesseraPayload]]:
+        # The answers are freed at the end of this call, before the next ones come.
+        answers = self._call([_resend_call(url, party, key) for party, key in asked])
+        for (party, key), answer in zip(asked, answers, strict=True):
             if answer is None:
                 continue
             try:
                 found = decode_tessera_payload(answer)
             except TesseraError as error:
-                log.info(f"the Tessera at {url} gives a payload back that cannot be used: {error}")
+                text = f"the Tessera at {url} gives a payload back that cannot be used: {error}"
+                self._log.info(("unusable", url), text)
                 continue
             # The key is the hash of the cipher text. A Tessera cannot give back another payload under this key. A payload
             # without a group belongs to Tessera's own protocol, and no node here can execute it.
