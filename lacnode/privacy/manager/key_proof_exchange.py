@@ -8,19 +8,21 @@ made of it. Orion answers with 404. This module must not decide which of two cla
 
 import hmac
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from enum import Enum
 
 import nacl.exceptions
-import structlog
 
 from lacnode.privacy.keys import KEY_BYTES, KeyPair, KeyRing
 from lacnode.privacy.manager.cbor_records import CborError, decode_map, encode_map
-from lacnode.privacy.manager.orion_party_info import is_same_manager
+from lacnode.privacy.manager.orion_party_info import is_same_manager, is_url
 from lacnode.privacy.manager.peer_sender import PeerSender
 from lacnode.privacy.transaction_manager import EnclaveError
+from lacnode.rate_limited_log import RateLimitedLog
 
-log = structlog.get_logger("privacy")
+# For all managers of this process. A stranger can give false proofs under any number of URLs.
+_log = RateLimitedLog("privacy", time.monotonic)
 
 PROVE_PATH = "/lacnode/prove"
 NONCE_BYTES = 24
@@ -111,10 +113,10 @@ def _judge_proof(answer: bytes | None, own: KeyPair, key: bytes, url: str, chall
         box, nonce = sealed.bytes("box"), sealed.bytes("nonce", NONCE_BYTES)
         said = decode_map(own.open_box(box, nonce, key), "proof")
         proven, at = said.bytes("proves", KEY_BYTES), said.read_field("at", str)
-        # Both comparisons are always made, and the first one in constant time: its duration must not show how much of
-        # a guessed challenge was right.
-        is_right = hmac.compare_digest(proven, challenge) and is_same_manager(at, url)
+        # The first comparison takes constant time: its duration must not show how much of a guessed challenge was right.
+        # A text that is no URL is not compared: the library keeps the last texts that it took apart, of any length.
+        is_right = hmac.compare_digest(proven, challenge) and is_url(at) and is_same_manager(at, url)
     except (CborError, nacl.exceptions.CryptoError, ValueError) as error:
-        log.info(f"{url} proves nothing: {type(error).__name__}")
+        _log.info("proof", f"{url} proves nothing: {type(error).__name__}")
         return ProofAnswer.FAILS
     return ProofAnswer.PROVES if is_right else ProofAnswer.FAILS

@@ -1,6 +1,7 @@
 """Two managers that say to have one key: who proves it has it, and who is asked for proofs."""
 
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 import nacl.bindings
 import pytest
@@ -19,7 +20,7 @@ from lacnode.privacy.manager.key_claims import CLAIM_RECHECK_SECONDS, RivalKeyCl
 from lacnode.privacy.manager.key_proof_exchange import PROVE_PATH, ProofResponder, proves_key
 from lacnode.privacy.manager.key_proofs import PROVEN_SECONDS, KeyProofs, KeyProofStatus
 from lacnode.privacy.manager.local_transaction_manager import LocalTransactionManager
-from lacnode.privacy.manager.orion_party_info import PartyInfo
+from lacnode.privacy.manager.orion_party_info import MAX_URL_CHARACTERS, PartyInfo
 from lacnode.privacy.manager.payload_store import PayloadStore
 from lacnode.privacy.manager.peer_directory import MAX_RIVAL_CLAIMS, PeerDirectory
 from lacnode.privacy.manager.peer_paths import PUSH_PATH
@@ -149,6 +150,24 @@ class TestProofs:
 
         assert not proves_key(A, B.public, HOME, Garbled())
         assert not proves_key(A, bytes(32), HOME, Garbled())
+
+    def test_a_long_text_in_place_of_a_url_is_not_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The library keeps the last texts that it took apart."""
+        taken_apart = list[int]()
+
+        def noted(text: str) -> object:
+            taken_apart.append(len(text))
+            return urlsplit(text)
+
+        class Long(ManagerNetwork):
+            def _one(self, url: str, path: str, body: bytes) -> bytes | None:
+                challenge = decode_map(body, "question").bytes("challenge")
+                said = encode_map({"proves": challenge, "at": HOME + "/" + "x" * 100_000})
+                return encode_map({"nonce": bytes(24), "box": B.seal_box(said, bytes(24), A.public)})
+
+        monkeypatch.setattr("lacnode.privacy.manager.orion_party_info.urlsplit", noted)
+        assert not proves_key(A, B.public, HOME, Long())
+        assert max(taken_apart, default=0) <= MAX_URL_CHARACTERS
 
     def test_no_payload_can_be_made_of_one(self) -> None:
         """Whoever asks chooses what is sealed; were it as long as a master key, it would be a recipient's box."""
@@ -343,6 +362,16 @@ class TestLogOfStrangers:
                 scene.network.down.add(f"http://evil:{number + 1}")
                 scene.hear(f"http://evil:{number + 1}")
         assert len(logs) == 2
+
+    def test_false_proofs(self) -> None:
+        class Garbled(ManagerNetwork):
+            def _one(self, url: str, path: str, body: bytes) -> bytes | None:
+                return b"garbage"
+
+        with logs_of_this_thread() as logs:
+            for number in range(50):
+                assert not proves_key(A, B.public, f"http://evil:{number + 1}", Garbled())
+        assert len(logs) <= 1
 
     def test_refused_requests(self) -> None:
         scene = Scene(HOME)
