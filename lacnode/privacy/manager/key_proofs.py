@@ -9,15 +9,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-
-import structlog
+from urllib.parse import urlsplit
 
 from lacnode.privacy.keys import KeyRing, to_base64
 from lacnode.privacy.manager.key_proof_exchange import ProofAnswer, request_proofs
 from lacnode.privacy.manager.orion_party_info import is_same_manager
 from lacnode.privacy.manager.peer_sender import PeerSender
-
-log = structlog.get_logger("privacy")
+from lacnode.rate_limited_log import RateLimitedLog
 
 PROVEN_SECONDS = 600.0
 UNPROVEN_SECONDS = 60.0
@@ -61,6 +59,8 @@ class KeyProofs:
         self._lock = threading.Lock()
         self._statuses: dict[tuple[bytes, str], tuple[KeyProofStatus, float]] = {}
         self._silent: dict[str, float] = {}
+        # A manager can name a thousand keys as its own.
+        self._log = RateLimitedLog("privacy", clock)
 
     def query_proof_statuses(self, urls_by_key: Mapping[bytes, str]) -> dict[bytes, KeyProofStatus]:
         """Return the status of each key (32 bytes) at its URL. PROVEN is remembered for `PROVEN_SECONDS`, UNPROVEN for
@@ -106,7 +106,9 @@ class KeyProofs:
             return self._store_status(key, url, KeyProofStatus.PROVEN, PROVEN_SECONDS)
             # FAILS is not REFUSES: a manager that gives a false proof knows the question, so it is no Orion.
         if answer is ProofAnswer.REFUSES and self._needs_no_proof(url):
-            log.warning(f"the manager at {url} gives no proof of its key {to_base64(key)}, as an Orion")
+            text = f"the manager at {url} gives no proof of its key {to_base64(key)}, as an Orion"
+            # One line for each host: only the operator names hosts that need no proof.
+            self._log.warning(urlsplit(url).hostname, text)
             return self._store_status(key, url, KeyProofStatus.UNPROVEN, UNPROVEN_SECONDS)
         return KeyProofStatus.SILENT if answer is ProofAnswer.SILENT else KeyProofStatus.REFUSED
 

@@ -15,14 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import nacl.exceptions
-import structlog
 
 from lacnode.privacy.keys import KEY_BYTES, KeyPair, KeyRing
 from lacnode.privacy.manager.cbor_records import CborError, CborFields, decode_map, encode_map
 from lacnode.privacy.manager.peer_sender import REFUSED_REPLY, PeerSender
 from lacnode.privacy.transaction_manager import EnclaveError
-
-log = structlog.get_logger("privacy")
+from lacnode.rate_limited_log import RateLimitedLog
 
 CHALLENGE_PATH = "/lacnode/challenge"
 NONCE_BYTES, MAC_BYTES = 24, 32
@@ -183,6 +181,8 @@ class ProvenRequestClient:
         self._sender = sender
         self._clock = clock
         self._lock = threading.Lock()
+        # A stranger can have hundreds of URLs, and each is asked again and again.
+        self._log = RateLimitedLog("privacy", clock)
         # By the own key, the asked key and the URL: the challenge, and the time until which it is used.
         self._challenges: dict[tuple[bytes, bytes, str], tuple[bytes, float]] = {}
 
@@ -202,7 +202,7 @@ class ProvenRequestClient:
         refused = [one for one in asked if one.url in remembered and answers.get(one.url) == REFUSED_REPLY]
         if refused:
             answers = {**answers, **self._post(path, own, refused, self._request_challenges(own, refused))}
-        return [_open_answer(own, one, answers.get(one.url)) for one in asked]
+        return [self._open_answer(own, one, answers.get(one.url)) for one in asked]
 
     def _post(
         self, path: str, own: KeyPair, asked: Sequence[OutgoingRequest], challenges: Mapping[str, bytes]
@@ -210,7 +210,7 @@ class ProvenRequestClient:
         bodies: dict[str, bytes] = {}
         for one in asked:
             # A manager without a challenge does not get the request: an Orion refuses the path, or no manager is there.
-            body = _seal_request(own, one, challenges[one.url]) if one.url in challenges else None
+            body = self._seal_request(own, one, challenges[one.url]) if one.url in challenges else None
             if body is not None:
                 bodies[one.url] = body
         return self._sender.post(path, bodies) if bodies else {}
@@ -221,7 +221,7 @@ class ProvenRequestClient:
         answers = self._sender.post(CHALLENGE_PATH, introductions) if introductions else {}
         found: dict[str, bytes] = {}
         for one in asked:
-            challenge = _read_challenge(one, answers.get(one.url))
+            challenge = self._read_challenge(one, answers.get(one.url))
             if challenge is not None:
                 found[one.url] = challenge
         with self._lock:
@@ -239,40 +239,37 @@ class ProvenRequestClient:
             challenge, until = self._challenges.get((own.public, one.key, one.url), (None, 0.0))
         return challenge if self._clock() < until else None
 
+    def _read_challenge(self, one: OutgoingRequest, answer: bytes | None) -> bytes | None:
+        if not answer:
+            return None
+        try:
+            return decode_map(answer, "challenge").bytes("challenge", CHALLENGE_SIZE)
+        except CborError as error:
+            self._log_unusable("challenge", one, error)
+            return None
 
-def _read_challenge(one: OutgoingRequest, answer: bytes | None) -> bytes | None:
-    if not answer:
-        return None
-    try:
-        return decode_map(answer, "challenge").bytes("challenge", CHALLENGE_SIZE)
-    except CborError as error:
-        _log_unusable(one, error)
-        return None
+    def _seal_request(self, own: KeyPair, one: OutgoingRequest, challenge: bytes) -> bytes | None:
+        try:
+            nonce = secrets.token_bytes(NONCE_BYTES)
+            box = own.seal_box(encode_map({"challenge": challenge, **one.fields}), nonce, one.key)
+        except _UNUSABLE as error:
+            self._log_unusable("key", one, error)
+            return None
+        return encode_map({"from": own.public, "to": one.key, "nonce": nonce, "box": box})
 
+    def _open_answer(self, own: KeyPair, one: OutgoingRequest, answer: bytes | None) -> CborFields | None:
+        if not answer:
+            return None
+        try:
+            sealed = decode_map(answer, "answer")
+            box, nonce = sealed.bytes("box"), sealed.bytes("nonce", NONCE_BYTES)
+            return decode_map(own.open_box(box, nonce, one.key), "answer")
+        except _UNUSABLE as error:
+            self._log_unusable("answer", one, error)
+            return None
 
-def _seal_request(own: KeyPair, one: OutgoingRequest, challenge: bytes) -> bytes | None:
-    try:
-        nonce = secrets.token_bytes(NONCE_BYTES)
-        box = own.seal_box(encode_map({"challenge": challenge, **one.fields}), nonce, one.key)
-    except _UNUSABLE as error:
-        _log_unusable(one, error)
-        return None
-    return encode_map({"from": own.public, "to": one.key, "nonce": nonce, "box": box})
-
-
-def _open_answer(own: KeyPair, one: OutgoingRequest, answer: bytes | None) -> CborFields | None:
-    if not answer:
-        return None
-    try:
-        sealed = decode_map(answer, "answer")
-        box, nonce = sealed.bytes("box"), sealed.bytes("nonce", NONCE_BYTES)
-        return decode_map(own.open_box(box, nonce, one.key), "answer")
-    except _UNUSABLE as error:
-        _log_unusable(one, error)
-        return None
-
-
-def _log_unusable(one: OutgoingRequest, error: Exception) -> None:
-    # The texts of CborError are this project's. Other texts are from a library and may quote parts of the message.
-    why = str(error) if isinstance(error, CborError) else "it is not sealed by the key that was asked"
-    log.info(f"{one.url} answers with what cannot be used: {why}")
+    def _log_unusable(self, cause: str, one: OutgoingRequest, error: Exception) -> None:
+        # The texts of CborError are this project's. Other texts are from a library and may quote parts of the message.
+        why = str(error) if isinstance(error, CborError) else "it is not sealed by the key that was asked"
+        # The text is no cause: it may have a number that the other manager chooses.
+        self._log.info(cause, f"{one.url} answers with what cannot be used: {why}")

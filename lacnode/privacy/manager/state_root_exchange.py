@@ -10,8 +10,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import structlog
-
 from lacnode.privacy.keys import KEY_BYTES
 from lacnode.privacy.manager.cbor_records import CborError, CborFields, encode_array, encode_map
 from lacnode.privacy.manager.local_transaction_manager import LocalTransactionManager
@@ -31,8 +29,7 @@ from lacnode.privacy.state_root_queries import (
     StateRootSource,
 )
 from lacnode.privacy.transaction_manager import EnclaveError
-
-log = structlog.get_logger("privacy")
+from lacnode.rate_limited_log import RateLimitedLog
 
 ROOTS_PATH = "/lacnode/roots"
 MAX_STATE_ROOT_REQUESTS = 60
@@ -94,6 +91,8 @@ class PeerStateRootClient:
     def __init__(self, manager: LocalTransactionManager, sender: PeerSender) -> None:
         self._manager = manager
         self._requests = ProvenRequestClient(sender)
+        # A stranger can announce the key of a member at any URL.
+        self._log = RateLimitedLog("privacy", time.monotonic)
 
     @property
     def own_keys(self) -> Sequence[bytes]:
@@ -114,9 +113,13 @@ class PeerStateRootClient:
             ids = {key: secrets.token_bytes(ID_BYTES) for key in wave}
             asked = [OutgoingRequest(key, url, _request_fields(ids[key], questions[key])) for key, url in wave.items()]
             for one, answer in zip(asked, self._requests.send(ROOTS_PATH, pair, asked), strict=True):
-                states = None if answer is None else _decode_states(answer, one.url, ids[one.key], questions[one.key])
-                if states is not None:
-                    found[one.key] = states
+                if answer is None:
+                    continue
+                try:
+                    found[one.key] = _decode_states(answer, ids[one.key], questions[one.key])
+                except CborError as error:
+                    text = f"{one.url} answers with state roots that cannot be used: {error}"
+                    self._log.info("unusable", text)
         return found
 
     def _managers_to_ask(self, keys: Mapping[bytes, object]) -> Iterator[Mapping[bytes, str]]:
@@ -167,20 +170,14 @@ def _encode_state(state: GroupState | None) -> bytes:
     )
 
 
-def _decode_states(
-    answer: CborFields, url: str, id_: bytes, questions: Sequence[StateRootQuery]
-) -> list[GroupState | None] | None:
-    """Decode the answer to the request with `id_`. None if it is malformed or belongs to another request."""
-    try:
-        same, items = hmac.compare_digest(answer.bytes("id", ID_BYTES), id_), answer.read_field("states", list)
-        answer.check_no_fields_left()
-        if not same or len(items) != len(questions):
-            # The answers are matched to the questions by position. A missing one would shift the others to wrong groups.
-            raise CborError("states: an answer to each question of this request was expected")
-        return [_decode_state(item, question) for item, question in zip(items, questions, strict=True)]
-    except CborError as error:
-        log.info(f"{url} answers with state roots that cannot be used: {error}")
-        return None
+def _decode_states(answer: CborFields, id_: bytes, questions: Sequence[StateRootQuery]) -> list[GroupState | None]:
+    """Decode the answer to the request with `id_`. CborError if it is malformed or belongs to another request."""
+    same, items = hmac.compare_digest(answer.bytes("id", ID_BYTES), id_), answer.read_field("states", list)
+    answer.check_no_fields_left()
+    if not same or len(items) != len(questions):
+        # The answers are matched to the questions by position. A missing one would shift the others to wrong groups.
+        raise CborError("states: an answer to each question of this request was expected")
+    return [_decode_state(item, question) for item, question in zip(items, questions, strict=True)]
 
 
 def _decode_state(item: object, question: StateRootQuery) -> GroupState | None:

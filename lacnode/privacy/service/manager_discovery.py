@@ -3,7 +3,8 @@
 URLs that other managers named are not confirmed. They are called at a bounded rate, with pauses of up to 600 s.
 """
 
-import structlog
+import time
+
 import trio
 
 from lacnode.privacy.manager.cbor_records import CborError
@@ -12,8 +13,7 @@ from lacnode.privacy.manager.peer_directory import PeerDirectory
 from lacnode.privacy.manager.peer_paths import PARTY_INFO_PATH
 from lacnode.privacy.manager.unanswered_urls import UnansweredUrlLimit
 from lacnode.privacy.service.peer_client import HttpPeerSender
-
-log = structlog.get_logger("privacy")
+from lacnode.rate_limited_log import RateLimitedLog
 
 FIRST_CALL_PAUSE_SECONDS, LONGEST_CALL_PAUSE_SECONDS = 1.0, 60.0
 LONGEST_UNANSWERED_PAUSE_SECONDS = 600.0
@@ -38,6 +38,8 @@ class ManagerDiscovery:
         self._next_calls: dict[str, tuple[float, float]] = {}
         self._silent: set[str] = set()
         self._limit = UnansweredUrlLimit(peers, trio.current_time)
+        # A stranger can have hundreds of URLs, and each is called once a minute.
+        self._log = RateLimitedLog("privacy", time.monotonic)
 
     async def run(self) -> None:
         """Ask the known managers for their party info, again and again, until cancelled. The answers are added to the
@@ -109,4 +111,4 @@ class ManagerDiscovery:
             await trio.to_thread.run_sync(self._peers.add_party_info, view, "", url)
         except CborError as error:
             self._peers.mark_silent(url)
-            log.info(f"{url} answers party info with something else: {error}")
+            self._log.info("party info", f"{url} answers party info with something else: {error}")

@@ -1,6 +1,7 @@
 """One manager with its ports, its discovery and its recovery, in a trio loop. It is its own process or part of a node."""
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -43,6 +44,7 @@ from lacnode.privacy.service.peer_client import HttpPeerSender
 from lacnode.privacy.service.permitted_network import allow_reach_of_own_host
 from lacnode.privacy.service.tls import ServerTls, Tls
 from lacnode.privacy.transaction_manager import EnclaveUnreachableError
+from lacnode.rate_limited_log import RateLimitedLog
 
 log = structlog.get_logger("privacy")
 
@@ -117,6 +119,9 @@ class ManagerService:
     def __init__(self, keys: KeyRing, store: PayloadStore, settings: ServiceSettings) -> None:
         self._settings = settings
         self._store = store
+        # Other managers decide how often payloads come and keys change.
+        self._log = RateLimitedLog("privacy", time.monotonic)
+        self._recovered = 0
         # The order below follows the needs: the policy, the sender that obeys it, the directory, the quota that asks
         # the directory, and the manager that uses all of them.
         self._policy = _policy(settings)
@@ -237,7 +242,7 @@ class ManagerService:
         try:
             self._store.put_known_nodes(keys)
         except StoreError as error:
-            log.warning(f"known managers are not kept: {error}")
+            self._log.warning("known managers", f"known managers are not kept: {error}")
 
     async def _recover(self) -> None:
         """Ask for missing payloads."""
@@ -259,12 +264,12 @@ class ManagerService:
             try:
                 count = await trio.to_thread.run_sync(self._full_recovery.ask_next, abandon_on_cancel=True)
             except EnclaveUnreachableError as error:
-                log.warning(f"payloads are not recovered: {error}")
+                self._log.warning("not recovered", f"payloads are not recovered: {error}")
                 count = None
             if count is None:
                 await trio.sleep(RECOVERY_PAUSE_SECONDS)
             else:
-                _log_recovered(count)
+                self._log_recovered(count)
 
     async def _verify_claims(self) -> None:
         while True:
@@ -279,9 +284,15 @@ class ManagerService:
 
     async def _recover_payloads(self, wanted: list[bytes]) -> None:
         try:
-            _log_recovered(await trio.to_thread.run_sync(self._recover_some, wanted, abandon_on_cancel=True))
+            self._log_recovered(await trio.to_thread.run_sync(self._recover_some, wanted, abandon_on_cancel=True))
         except EnclaveUnreachableError as error:
-            log.warning(f"payloads are not recovered: {error}")
+            self._log.warning("not recovered", f"payloads are not recovered: {error}")
+
+    def _log_recovered(self, count: int) -> None:
+        if count:
+            self._recovered += count
+            text = f"{self._recovered} payloads were recovered from other managers since the start"
+            self._log.info("recovered", text)
 
     def _recover_some(self, wanted: list[bytes]) -> int:
         count = self._recovery.recover_payloads(wanted)
@@ -305,11 +316,6 @@ def _policy(settings: ServiceSettings) -> AddressPolicy:
     own = settings.node_url or f"http://{settings.node_host}"
     urls = (own, *settings.other_nodes, *settings.tessera_nodes)
     return AddressPolicy(urls, settings.allowed_networks, settings.denied_networks)
-
-
-def _log_recovered(count: int) -> None:
-    if count:
-        log.info(f"{count} payloads were recovered from other managers")
 
 
 def _connection_server(

@@ -1,6 +1,7 @@
 """Calls to the node APIs of other managers. They are bounded in time and size, and late calls are cancelled."""
 
 import ssl
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 
@@ -14,6 +15,7 @@ from lacnode.privacy.service.peer_connections import PeerConnections, UntrustedC
 from lacnode.privacy.service.peer_exchange import SUCCESSES, AnswerError, PeerAnswer, parse_origin
 from lacnode.privacy.service.permitted_network import PermittedNetwork
 from lacnode.privacy.service.tls import ClientTls
+from lacnode.rate_limited_log import RateLimitedLog
 
 log = structlog.get_logger("privacy")
 
@@ -52,6 +54,7 @@ class HttpPeerSender:
         self._nursery: trio.Nursery | None = None
         self._clients: Sequence[PeerConnections] = ()
         self._calls = trio.CapacityLimiter(MAX_OPEN_CALLS)
+        self._log = RateLimitedLog("privacy", time.monotonic)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Make calls possible until cancelled. Before and after it, each call has no answer."""
@@ -163,9 +166,9 @@ class HttpPeerSender:
                 return refused
             except CALL_ERRORS as error:
                 log.debug(f"{call.url} cannot be reached: {type(error).__name__}")
-            except Exception:
+            except Exception as error:
                 # Strangers announce URLs. No error of a call may end the service.
-                log.exception(f"the call to {call.url} failed")
+                self._log.exception(type(error), f"the call to {call.url} failed")
         return None
 
     async def _send_by_trusted_client(self, call: PeerCall, max_answer_bytes: int) -> PeerAnswer:

@@ -3,11 +3,10 @@
 One commit puts the result in place. Until then the old state stays.
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, partial
 from itertools import groupby
-
-import structlog
 
 from lacnode.evm.budget import BudgetExceededError, ExecutionBudget
 from lacnode.primitives.block import Block
@@ -25,10 +24,9 @@ from lacnode.privacy.state.private_payloads import (
 )
 from lacnode.privacy.state.private_store import MarkerPlace, PrivateStoreReader, PrivateStoreWriter
 from lacnode.privacy.state.private_transaction import PrivateTransaction
-from lacnode.privacy.state.processor import PrivateBlock, PrivateProcessor
+from lacnode.privacy.state.processor import PrivateBlock, PrivateProcessor, log_ignored
 from lacnode.privacy.state.unstored_results import ResultsTooLargeError
-
-log = structlog.get_logger("privacy")
+from lacnode.rate_limited_log import RateLimitedLog
 
 Executed = list[tuple[Block, BlockRecords]]
 ReadTask = Callable[[MarkerPlace], PrivateTask | None]
@@ -49,6 +47,8 @@ class GroupRebuilder:
         self._processor = processor
         self._histories = GroupHistoryReader(context)
         self._last_block: tuple[Block, bytes] | None = None
+        # Strangers can have any number of groups with late payloads.
+        self._log = RateLimitedLog("privacy", time.monotonic)
 
     def rebuild(
         self,
@@ -106,7 +106,8 @@ class GroupRebuilder:
                     "the results of the group's transactions are too large for one commit"
                 ) from None
         self._store(group_id, found, run, done, old)
-        log.info("a group's private state was rebuilt", block=first.number, transactions=len(later) + len(found))
+        text, count = "a group's private state was rebuilt", len(later) + len(found)
+        self._log.info("rebuilt", text, block=first.number, transactions=count)
         self._notify_of_new_logs(group_id, done, told)
 
     def _begun_block(self, stored: PrivateStoreReader, group_id: bytes, at: MarkerPlace) -> BlockRecords:
@@ -216,7 +217,7 @@ class GroupRebuilder:
         try:
             task = self.read_task(place)
         except ForeignPayloadError as foreign:
-            log.warning("private transaction ignored", marker=transaction.hash.hex(), why=str(foreign))
+            log_ignored(self._log, transaction.hash, foreign)
             return None
         except (PayloadNotFoundError, UnusablePayloadError, PayloadUnavailableError):
             task = None

@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice, takewhile
 
-import structlog
-
 from lacnode.evm.budget import BudgetExceededError, ExecutionBudget, ExecutionCancelledError
 from lacnode.privacy.state.execution import PrivateTask
 from lacnode.privacy.state.group_rebuilding import GroupRebuilder, GroupRebuildError
@@ -33,10 +31,9 @@ from lacnode.privacy.state.privacy_marker import read_history_key
 from lacnode.privacy.state.private_payloads import PayloadNotFoundError, PayloadUnavailableError, UnusablePayloadError
 from lacnode.privacy.state.private_state_quota import PrivateStateFullError
 from lacnode.privacy.state.private_store import MarkerPlace, PrivateStoreReader, PrivateStoreWriter
-from lacnode.privacy.state.processor import PrivateProcessor
+from lacnode.privacy.state.processor import PrivateProcessor, log_ignored
 from lacnode.privacy.transaction_manager import EnclaveUnreachableError
-
-log = structlog.get_logger("privacy")
+from lacnode.rate_limited_log import RateLimitedLog
 
 FIRST_BUDGET_SECONDS = 0.5
 """The time of the first try. Each later try has twice as much, up to `BUDGET_DOUBLINGS`, so all failed tries together
@@ -99,6 +96,7 @@ class LongExecution:
         self._preempted = b""
         self._rotation = GroupRotation[LongPrivateTransaction](MAX_GROUPS_AT_ONCE, lambda first: first.group_id)
         self._preferred: dict[bytes, None] = {}
+        self._log = RateLimitedLog("privacy", time.monotonic)
         processor.on_groups_waiting(self._preempt)
 
     def step(self) -> bool:
@@ -173,7 +171,7 @@ class LongExecution:
             is_failing = not isinstance(cannot, (PayloadNotFoundError, PrivateStateFullError))
             self._give_up(running.long, failing=is_failing)
         except UnusablePayloadError as useless:
-            log.warning("private transaction ignored", marker=running.long.marker_hash.hex(), why=str(useless))
+            log_ignored(self._log, running.long.marker_hash, useless)
             with self._context.database.write() as batch:
                 LongTransactionWriter(batch).remove(running.long)
         except Exception as error:

@@ -15,8 +15,6 @@ from dataclasses import dataclass, replace
 from heapq import nsmallest
 from itertools import islice, takewhile
 
-import structlog
-
 from lacnode.evm.budget import BudgetExceededError, ExecutionBudget
 from lacnode.primitives.transaction import Transaction
 from lacnode.privacy.state.execution import PrivateTask
@@ -28,11 +26,10 @@ from lacnode.privacy.state.privacy_marker import read_history_key, read_payload_
 from lacnode.privacy.state.private_payloads import PayloadNotFoundError, PayloadUnavailableError, UnusablePayloadError
 from lacnode.privacy.state.private_state_quota import PrivateStateFullError
 from lacnode.privacy.state.private_store import AbsentMarker, MarkerPlace, PrivateStoreReader, PrivateStoreWriter
-from lacnode.privacy.state.processor import PrivateProcessor, next_payload_request_time
+from lacnode.privacy.state.processor import PrivateProcessor, log_ignored, next_payload_request_time
 from lacnode.privacy.state.time_slices import GroupSlices
 from lacnode.privacy.transaction_manager import EnclaveUnreachableError
-
-log = structlog.get_logger("privacy")
+from lacnode.rate_limited_log import RateLimitedLog
 
 MAX_PAYLOADS_AT_ONCE = 100
 """The largest number of absent payloads that are asked for in one step."""
@@ -93,6 +90,7 @@ class PayloadRepair:
         self._context = context
         self._processor = processor
         self._rebuilding = GroupRebuilder(context, processor)
+        self._log = RateLimitedLog("privacy", clock)
 
     def step(self) -> bool:
         """Ask the manager for absent payloads that are due, and execute the groups of those that came. Return True if
@@ -281,10 +279,11 @@ class PayloadRepair:
     def _after_failure(self, markers: list[AbsentMarker], error: Exception) -> list[AbsentMarker]:
         """Return the markers that still wait after the expected `error`."""
         if isinstance(error, GroupRebuildError):
-            log.warning("a group's private state cannot be rebuilt yet", block=markers[0].place.number, why=str(error))
+            text, number = "a group's private state cannot be rebuilt yet", markers[0].place.number
+            self._log.warning("rebuild", text, block=number, why=str(error))
         # The reading of one payload shows that it is useless. After a rebuild of several it is not known which one is.
         if isinstance(error, UnusablePayloadError) and len(markers) == 1:
-            log.warning("private transaction ignored", marker=markers[0].marker_hash.hex(), why=str(error))
+            log_ignored(self._log, markers[0].marker_hash, error)
             with self._context.database.write() as batch:
                 PrivateStoreWriter(batch).delete_absent(markers[0].place)
             return []

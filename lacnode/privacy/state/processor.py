@@ -8,6 +8,7 @@ have, or does not give, is recorded and asked for again. When its payload comes,
 while other groups and blocks go on.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -77,6 +78,8 @@ class PrivateBlock:
 
 
 Listener = Callable[[PrivateBlock], None]
+
+_NUMBER = re.compile(r"\d+")
 
 
 class EndLongTransactionTry(Protocol):
@@ -182,7 +185,7 @@ class PrivateProcessor:
             log.debug("private transaction waits", marker=transaction.hash.hex(), why=str(full))
             absent.append(self.make_absent_marker(place, transaction, failing=False))
         except UnusablePayloadError as useless:
-            _log_ignored(self._log, transaction, str(useless))
+            log_ignored(self._log, transaction.hash, useless)
         except PayloadUnavailableError as failure:
             absent.append(self._failing(place, transaction, failure))
         except Exception as error:
@@ -199,7 +202,7 @@ class PrivateProcessor:
         # The first failures stop at this block: a manager that restarts answers soon, and the order is then kept.
         if self._failures + 1 < MANAGER_FAILURES_ALLOWED:
             raise failure
-        log.warning("the manager fails to give a payload", marker=marker.hash.hex(), why=str(failure))
+        self._log.warning("failing", "the manager fails to give a payload", marker=marker.hash.hex(), why=str(failure))
         return self.make_absent_marker(place, marker, failing=True)
 
     def _prepare(self, block: Block, absent: list[AbsentMarker], slices: GroupSlices) -> None:
@@ -332,10 +335,10 @@ class PrivateProcessor:
         for listener in self._listeners:
             try:
                 listener(private_block)
-            # A listener serves filters and subscriptions. Its failure must not stop private execution, and the log has
-            # it.
+            # A listener serves filters and subscriptions. Its failure must not stop private execution.
             except Exception:
-                log.exception("a listener to private blocks failed", number=private_block.header.number)
+                number = private_block.header.number
+                self._log.exception("listener", "a listener to private blocks failed", number=number)
 
 
 def next_payload_request_time(now: float, tries: int) -> int | None:
@@ -349,6 +352,9 @@ def next_payload_request_time(now: float, tries: int) -> int | None:
     )
 
 
-def _log_ignored(log_: RateLimitedLog, marker: Transaction, why: str) -> None:
-    # Any account can send thousands of markers of one such payload.
-    log_.warning(why, "private transaction ignored", marker=marker.hash.hex(), why=why)
+def log_ignored(log_: RateLimitedLog, marker_hash: bytes, useless: UnusablePayloadError) -> None:
+    """Log that the private transaction of the marker `marker_hash` (32 bytes) is ignored because of `useless`."""
+    # Any account can send thousands of markers of one such payload. A number in the text makes no other cause: a stranger
+    # chooses it.
+    why = str(useless)
+    log_.warning(_NUMBER.sub("", why), "private transaction ignored", marker=marker_hash.hex(), why=why)

@@ -3,9 +3,8 @@
 The slices keep one group from delaying the others. This module must not store anything.
 """
 
+import time
 from collections.abc import Iterable
-
-import structlog
 
 from lacnode.evm.budget import BudgetExceededError
 from lacnode.primitives.block import Block
@@ -18,11 +17,13 @@ from lacnode.privacy.state.private_store import MarkerPlace
 from lacnode.privacy.state.public_block import PublicBlockExecution
 from lacnode.privacy.state.time_slices import SLICE_SECONDS, GroupSlices
 from lacnode.privacy.state.unstored_results import ResultMustWaitError
+from lacnode.rate_limited_log import RateLimitedLog
 
 EXECUTION = "the execution of a private transaction"
 PUBLIC_EXECUTION = "the execution of the public transactions before a private one"
 
-log = structlog.get_logger("privacy")
+# For all blocks. A block may have hundreds of such transactions.
+_log = RateLimitedLog("privacy", time.monotonic)
 
 
 class SlicedExecution:
@@ -101,7 +102,8 @@ class SlicedExecution:
             # The public part has its own budget. Otherwise a full block would use up the slice of an honest transaction.
             public.execute_up_to(task.index, slices.slices.public_budget())
         except BudgetExceededError:
-            log.info("the public transactions before a private one take long", block=records.number, index=task.index)
+            text = "the public transactions before a private one take long"
+            _log.info("public", text, block=records.number, index=task.index)
             return False
         except Exception as error:
             # It succeeded at the import, so this is a fault of this program. Without this the block would be tried again
@@ -114,10 +116,10 @@ class SlicedExecution:
                 self._executor.execute_task(records, public, task, budget)
         except ResultMustWaitError:
             # The results of others take the place. That says nothing of this sender.
-            log.info("the result of a private transaction waits for a later commit", block=records.number)
+            _log.info("result", "the result of a private transaction waits for a later commit", block=records.number)
             return False
         except BudgetExceededError:
-            log.info("a private transaction takes long", block=records.number, index=task.index)
+            _log.info("private", "a private transaction takes long", block=records.number, index=task.index)
             # A shortened slice says nothing of the sender: others may have taken the time.
             if not is_shortened:
                 records.slow_senders.add(task.private.private_from)

@@ -12,8 +12,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-
-import structlog
+from itertools import cycle
 
 from lacnode.privacy.keys import to_base64
 from lacnode.privacy.state.comparison_plans import (
@@ -31,8 +30,7 @@ from lacnode.privacy.state.privacy_context import PrivacyContext
 from lacnode.privacy.state.private_store import Divergence, PrivateStoreReader, PrivateStoreWriter
 from lacnode.privacy.state_root_queries import MAX_STATE_ROOT_QUERIES, GroupState, StateRootClient, StateRootQuery
 from lacnode.privacy.transaction_manager import EnclaveUnreachableError
-
-log = structlog.get_logger("privacy")
+from lacnode.rate_limited_log import RateLimitedLog
 
 MEMBERS_ASKED_AT_ONCE = 16
 """The number of members that are asked at a time. In larger groups other members are asked each time."""
@@ -48,6 +46,9 @@ MEMBERSHIP_SECONDS = 0.5
 
 ALL_MEMBERSHIPS_SECONDS = 4.0
 """The time limit for all contracts that are asked at a time."""
+
+MAX_LINES_A_MINUTE = 64
+"""The largest number of log lines about members that diverge or agree again in a minute."""
 
 
 COMPARISON = "the comparison of state roots"
@@ -103,6 +104,9 @@ class StateRootComparison:
         self._states = GroupStates(context.history, clock)
         self._plans = ComparisonPlans(clock)
         self._rotation = GroupRotation[bytes](MAX_GROUPS_LOOKED_AT, lambda group_id: group_id)
+        # A stranger can have many groups with this node, and answer with another root each time. Each place in the circle
+        # is a cause, and has one line a minute.
+        self._log, self._lines = RateLimitedLog("privacy", clock), cycle(range(MAX_LINES_A_MINUTE))
 
     # -- answering ---------------------------------------------------------------------------------------------------
 
@@ -287,7 +291,8 @@ class StateRootComparison:
                 return
         with self._context.database.write() as batch:
             PrivateStoreWriter(batch).delete_divergence(group_id, member)
-        log.info("a group's members agree again", group=to_base64(group_id), block=number, member=to_base64(member))
+        text, name = "a group's members agree again", to_base64(member)
+        self._log.info(next(self._lines), text, group=to_base64(group_id), block=number, member=name)
 
     def _differs(self, group_id: bytes, divergence: Divergence) -> None:
         with self._context.database.write() as batch:
@@ -298,7 +303,8 @@ class StateRootComparison:
             if is_known or stored.root_at(group_id, divergence.number) != divergence.found:
                 return
             PrivateStoreWriter(batch).write_divergence(group_id, divergence)
-        log.warning(
+        self._log.warning(
+            next(self._lines),
             "a group's private state is not the same at another member",
             group=to_base64(group_id),
             block=divergence.number,

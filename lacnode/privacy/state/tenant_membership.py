@@ -1,13 +1,14 @@
 """The membership of a tenant in a group, which may end. It is asked about for each block with logs of the group."""
 
 import math
+import time
 from dataclasses import dataclass, field
 
-import structlog
-
 from lacnode.privacy.state.group_membership import GroupMembership
+from lacnode.rate_limited_log import RateLimitedLog
 
-log = structlog.get_logger("privacy")
+# For all groups. Each block may have logs of many of them.
+_log = RateLimitedLog("privacy", time.monotonic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class TenantMembership:
             members = self.memberships.members_at(self.group_id, number, math.inf)
         except Exception as error:
             # A contract of one tenant must not keep the logs of the others back.
-            log.warning("the members of a group are not known", block=number, error=type(error).__name__)
+            name = type(error).__name__
+            _log.warning(name, "the members of a group are not known", block=number, error=name)
             return False
         return members is not None and self.tenant in members

@@ -163,6 +163,15 @@ class TestDiffering:
         assert KEY_B in table.whom(KEY_A)
         assert table.conditions() == [DIVERGED, DIVERGED, DIVERGED]
 
+    def test_a_minute_has_a_bounded_number_of_lines(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A stranger has any number of groups with this node, and another root each time."""
+        monkeypatch.setattr("lacnode.privacy.state.state_root_comparison.MAX_LINES_A_MINUTE", 1)
+        table = Table()
+        table.send()
+        root_replaced(table.stage.b, GROUP, LIE)
+        assert len(table.step()) == 3, "B differs from A and from C"
+        assert table.conditions() == [DIVERGED, DIVERGED, DIVERGED]
+
     def test_who_is_asked_looks_for_itself(self, table: Table) -> None:
         table.send()
         table.step()

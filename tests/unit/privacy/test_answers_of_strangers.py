@@ -18,12 +18,14 @@ from lacnode.privacy.manager.payload_store import PayloadStore
 from lacnode.privacy.manager.peer_directory import PeerDirectory
 from lacnode.privacy.manager.proven_requests import CHALLENGE_PATH, RequestAuthenticator
 from lacnode.privacy.manager.quota import Quota, QuotaSettings
+from lacnode.privacy.manager.state_root_exchange import ROOTS_PATH, PeerStateRootClient
 from lacnode.privacy.payload_ownership import NOT_THE_SENDER
 from lacnode.privacy.state.private_transaction import (
     PrivateTransaction,
     encode_payload_text,
     encode_versioned_payload,
 )
+from lacnode.privacy.state_root_queries import StateRootQuery
 from tests.support.logs import logs_of_this_thread
 from tests.support.private_nodes import private
 from tests.support.recoveries import recover_all
@@ -335,3 +337,54 @@ class TestEndlessManagers:
         there.post = post_while_another_asks  # type: ignore[method-assign]
         full.ask_next()
         assert turns == [1, None]
+
+
+class UselessStrangers:
+    """Fifty managers of strangers. Each answers the path `garbled` with a record of its own length that cannot be used,
+    and other requests with a sealed record of no meaning."""
+
+    def __init__(self, garbled: str) -> None:
+        self.garbled = garbled
+        numbers = range(101, 151)
+        pairs = {f"http://stranger:{number}": KeyPair.from_private_bytes(number.to_bytes(32)) for number in numbers}
+        self.known = {pair.public: url for url, pair in pairs.items()}
+        self.challenges = {url: RequestAuthenticator(KeyRing([pair])) for url, pair in pairs.items()}
+
+    def manager(self) -> LocalTransactionManager:
+        """A manager that knows all of them, as of an earlier run."""
+        peers = PeerDirectory([OWN.public], "http://own", known=self.known)
+        return LocalTransactionManager(KeyRing([OWN]), PayloadStore(), peers, self)
+
+    def post(self, path: str, bodies: Mapping[str, bytes]) -> Mapping[str, bytes | None]:
+        return {url: self._answer(path, url, body) for url, body in bodies.items()}
+
+    def _answer(self, path: str, url: str, body: bytes) -> bytes:
+        number = int(url.rpartition(":")[2])
+        if path == self.garbled:
+            return encode_map({"challenge": bytes(number)})
+        if path == CHALLENGE_PATH:
+            return self.challenges[url].issue_challenge(body)
+        return self.challenges[url].open_request(body).seal_answer(encode_map({"number": number}))
+
+
+class TestLog:
+    """Any account can send a marker of a payload that is missing. Each turn asks hundreds of URLs of one stranger."""
+
+    @pytest.mark.parametrize("garbled", [CHALLENGE_PATH, RECOVER_PATH, ""])
+    def test_useless_answers_of_fifty_managers_have_one_line(self, garbled: str) -> None:
+        there = UselessStrangers(garbled)
+        recovery = PayloadRecovery(there.manager(), there)
+        with logs_of_this_thread() as logs:
+            for _ in range(2):
+                assert recovery.recover_payloads([bytes(32)]) == 0
+        assert len(logs) == 1
+
+    @pytest.mark.parametrize("garbled", [CHALLENGE_PATH, ROOTS_PATH, ""])
+    def test_so_have_useless_state_roots(self, garbled: str) -> None:
+        there = UselessStrangers(garbled)
+        client = PeerStateRootClient(there.manager(), there)
+        with logs_of_this_thread() as logs:
+            for _ in range(2):
+                questions = [StateRootQuery(bytes(32), 1, bytes(32))]
+                assert client.ask(OWN.public, dict.fromkeys(there.known, questions)) == {}
+        assert len(logs) == 1

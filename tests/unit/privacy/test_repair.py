@@ -228,6 +228,22 @@ class TestAnswersOfNoUse:
         assert same_everywhere(stage)
         assert not any(repr(garbage)[2:-1] in str(entry) for entry in logs if garbage)
 
+    def test_garbage_that_comes_late_is_told_of_once(self, stage: PrivateTestNetwork) -> None:
+        """Any account can send markers of payloads, and a key of its own the payloads, one after the other."""
+        deploy(stage)
+        keys = [stage.a.manager.send(b"garbage %d" % number, KEY_A, [KEY_B]) for number in range(5)]
+        late = {key: stage.b.manager.payloads.pop(key) for key in keys}
+        for key in keys:
+            stage.a.privacy_controller.sender.submit_marker(private(), key)
+        stage.mine()
+        stage.b.manager.payloads |= late
+        for key in keys:
+            assert stage.b.privacy_controller.execution.repair.make_due(key)
+        with captured_logs() as logs:
+            stage.b.work()
+        assert [entry["event"] for entry in logs].count("private transaction ignored") == 1
+        assert statuses(stage) == {GROUP: (GroupCondition.CURRENT, 0)}
+
     def test_a_group_id_of_another_size_is_no_answer(
         self, stage: PrivateTestNetwork, monkeypatch: pytest.MonkeyPatch
     ) -> None:
