@@ -1,7 +1,7 @@
 """TLS of the ports of JSON-RPC: the files of an operator become a context of OpenSSL, and each connection a stream.
 
-Every mistake in a file is found before a port is opened. A handshake has a bound in time, and all of them together in
-processor time. This module is loaded only if TLS is on, because its libraries cost a part of the start.
+Every mistake in a file is found before a port is opened. This module is loaded only if TLS is on, because its libraries
+cost a part of the start.
 """
 
 import datetime
@@ -16,27 +16,15 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, p
 from OpenSSL import SSL, crypto
 
 from lacnode.http.peekable_stream import PeekableStream
-from lacnode.http.tls_stream import TlsStream
+from lacnode.http.tls_handshakes import BoundedHandshakes
 from lacnode.privacy.service.client_certificates import ClientCertificateCheck, RefusedClients
 from lacnode.privacy.service.fingerprints import Fingerprints, TlsSetupError
 from lacnode.privacy.service.tls import TlsTrust
 from lacnode.rpc.rpc_tls import RpcTlsError
-from lacnode.rpc.time_share import TimeShare
 from lacnode.rpc.tls_settings import CIPHER_SUITES, ClientTrust, RpcTlsSettings, ServerIdentity
 from lacnode.storage.bounded_file import read_bounded
 
 log = structlog.get_logger("rpc")
-
-HANDSHAKE_SECONDS = 10.0
-"""Seconds that a client may take for its handshake."""
-
-HANDSHAKES_AT_ONCE = 2
-"""Handshakes of a port that compute at the same time."""
-
-HANDSHAKE_COST_SECONDS = 0.003
-HANDSHAKES_SHARE, HANDSHAKES_BURST_SECONDS = 0.2, 1.0
-"""The estimated processor time of a handshake, the share of one processor for all of them, and how much of it may be saved
-up. A client can begin handshakes without end, and each costs this node more than the client."""
 
 MAX_FILE_BYTES = 1_048_576
 """Bytes of a keystore, a truststore, a password file or a file in PEM."""
@@ -52,26 +40,19 @@ class ServerTlsHandshakes:
 
     def __init__(self, settings: RpcTlsSettings, title: str) -> None:
         try:
-            self._context = _context(settings, title)
-            self._trust = None if settings.clients is None else _trust(settings.clients, self._context)
+            context = _context(settings, title)
+            self._trust = None if settings.clients is None else _trust(settings.clients, context)
         except TlsSetupError as error:
             raise RpcTlsError(f"TLS options failed to initialize for {title}: {error}") from None
         self._refused = RefusedClients(f"client of {title}")
-        self._share = TimeShare(HANDSHAKES_SHARE, HANDSHAKES_BURST_SECONDS)
-        self._computing = trio.CapacityLimiter(HANDSHAKES_AT_ONCE)
+        self._handshakes = BoundedHandshakes(context)
 
     async def secure(self, stream: trio.SocketStream) -> PeekableStream | None:
         """Make the handshake on a new connection, and return the encrypted stream. None if the client takes more than
-        `HANDSHAKE_SECONDS`, the wait for its turn included. trio.BrokenResourceError if the handshake fails or the
-        client's certificate is not trusted. The caller closes `stream` in each case."""
-        self._share.spend(HANDSHAKE_COST_SECONDS)
+        `tls_handshakes.HANDSHAKE_SECONDS`, the wait for its turn included. trio.BrokenResourceError if the handshake
+        fails or the client's certificate is not trusted. The caller closes `stream` in each case."""
         check = None if self._trust is None else ClientCertificateCheck(self._trust, self._refused)
-        secured = TlsStream(stream, self._context, check, self._computing)
-        with trio.move_on_after(HANDSHAKE_SECONDS):
-            await trio.sleep(self._share.delay_seconds())
-            await secured.do_handshake()
-            return secured
-        return None
+        return await self._handshakes.secure(stream, check)
 
 
 def _context(settings: RpcTlsSettings, title: str) -> SSL.Context:

@@ -3,6 +3,7 @@
 import gc
 import secrets
 import ssl
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,10 @@ from typing import Any
 import httpx
 import pytest
 import trio
+import trio.testing
+from OpenSSL import SSL
 
+from lacnode.http import tls_handshakes
 from lacnode.privacy.keys import KeyPair, KeyRing
 from lacnode.privacy.manager.address_policy import AddressPolicy
 from lacnode.privacy.manager.payload_store import PayloadStore
@@ -212,3 +216,42 @@ async def test_certificates_are_made_where_there_are_none(certificates: Path) ->
     (fresh / "a.key").unlink()
     with pytest.raises(TlsSetupError, match="in PEM were expected"):
         tls(fresh, "a", "tofu", "tofu")
+
+
+async def test_handshakes_of_many_strangers_compute_two_at_a_time(
+    certificates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handshake, may_go_on = SSL.Connection.do_handshake, threading.Event()
+    lock, computing, most, begun = threading.Lock(), 0, 0, 0
+
+    def gated(connection: SSL.Connection) -> None:
+        nonlocal computing, most, begun
+        with lock:
+            begun, computing = begun + 1, computing + 1
+            most = max(most, computing)
+        assert may_go_on.wait(DEADLINE)
+        with lock:
+            computing -= 1
+        handshake(connection)
+
+    monkeypatch.setattr(SSL.Connection, "do_handshake", gated)
+    settings = ServiceSettings(client_port=None, tls=tls(certificates, "b", "ca"))
+    service = ManagerService(KeyRing([B]), PayloadStore(), settings)
+    try:
+        with trio.fail_after(DEADLINE):
+            async with trio.open_nursery() as nursery:
+                await nursery.start(service.run)
+                assert service.node_port is not None
+                streams = [await trio.open_tcp_stream("127.0.0.1", service.node_port) for _ in range(20)]
+                while begun < 2:
+                    await trio.testing.wait_all_tasks_blocked(0.01)
+                await trio.testing.wait_all_tasks_blocked(0.01)
+                may_go_on.set()
+                while begun < len(streams):
+                    await trio.testing.wait_all_tasks_blocked(0.01)
+                for stream in streams:
+                    await stream.aclose()
+                nursery.cancel_scope.cancel()
+    finally:
+        may_go_on.set()
+    assert most == tls_handshakes.HANDSHAKES_AT_ONCE == 2

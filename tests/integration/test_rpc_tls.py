@@ -21,6 +21,7 @@ from lacnode.crypto.node_key import NodeKey
 from lacnode.devnet.devnet_genesis import devnet_genesis
 from lacnode.graphql.server import GraphQlServer
 from lacnode.graphql.settings import GraphQlSettings
+from lacnode.http import tls_handshakes
 from lacnode.rpc import server_tls
 from lacnode.rpc.rpc_tls import RpcTlsError
 from lacnode.rpc.server_tls import ServerTlsHandshakes
@@ -266,7 +267,7 @@ async def test_graphql_does_not_start_with_a_wrong_file(files: Path, number: int
 async def test_a_client_that_stalls_its_handshake_is_left_and_holds_no_other_up(
     files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_tls, "HANDSHAKE_SECONDS", 1.0)
+    monkeypatch.setattr(tls_handshakes, "HANDSHAKE_SECONDS", 1.0)
     http = http_settings(tls=settings(files), max_connections=40)
     with trio.fail_after(PATIENCE_SECONDS):
         async with rpc_node(http, None) as node, httpx.AsyncClient(verify=client_context(files)) as client:

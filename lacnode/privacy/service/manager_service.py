@@ -17,7 +17,7 @@ from lacnode.http.connection_server import ConnectionServer, bound_port, open_li
 from lacnode.http.http_connection import HttpConnection
 from lacnode.http.http_messages import Request, RequestHandler
 from lacnode.http.send_backlog import SendBacklog
-from lacnode.http.tls_stream import TlsStream
+from lacnode.http.tls_handshakes import BoundedHandshakes
 from lacnode.privacy.keys import KeyRing
 from lacnode.privacy.manager.address_policy import AddressPolicy, Network
 from lacnode.privacy.manager.full_recovery import MAX_FULL_RECOVERIES_AT_ONCE, FullRecovery
@@ -65,8 +65,6 @@ CLIENT_WORKERS, PEER_WORKERS = 8, 4
 RECOVERY_PAUSE_SECONDS = CLAIMS_PAUSE_SECONDS = 1.0
 TESSERA_PAUSE_SECONDS = 5.0
 """Tessera's own interval between two announcements of its URL."""
-
-HANDSHAKE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,19 +325,17 @@ def _connection_server(
 ) -> ConnectionServer:
     # Each port has its own bounds. A flood at the port for peers leaves the port for clients usable.
     backlog, arriving = SendBacklog(MAX_WAITING_RESPONSE_BYTES), ArrivingBodies(MAX_ARRIVING_BYTES)
-
+    handshakes = None if tls is None else BoundedHandshakes(tls.context)
     refused = RefusedClients("manager")
 
     async def handle_connection(stream: trio.SocketStream) -> None:
         client = client_address(stream)
-        if tls is None:
+        if tls is None or handshakes is None:
             await HttpConnection(stream, routes, max_body, backlog, arriving, client).run()
             return
-        # A client that connects and says nothing would occupy one of the connections for ever.
-        secured = TlsStream(stream, tls.context, ClientCertificateCheck(tls.trust, refused))
-        with trio.move_on_after(HANDSHAKE_SECONDS) as timeout:
-            await secured.do_handshake()
-        if not timeout.cancelled_caught:
+        # A client that connects and says nothing gets no stream after a while. It would occupy a connection for ever.
+        secured = await handshakes.secure(stream, ClientCertificateCheck(tls.trust, refused))
+        if secured is not None:
             await HttpConnection(secured, routes, max_body, backlog, arriving, client).run()
 
     return ConnectionServer(name, MAX_CONNECTIONS, handle_connection, per_address)
