@@ -306,6 +306,12 @@ class TestWhatTheyAnnounce:
                 await until(lambda: evil.asked.count("/partyinfo") > 20, "they are asked")
                 assert await delivers(a, b)
 
+    async def test_keys_that_answer_are_stored_while_the_manager_runs(self) -> None:
+        async with stranger() as evil:
+            evil.announces(EVIL.public)
+            async with manager(A, evil.url) as a:
+                await until(lambda: a._store.read_known_nodes() == {EVIL.public: evil.url}, "the key is stored")
+
     async def test_managers_of_lost_payloads_that_never_answer_keep_nobody_from_those_that_do(self) -> None:
         async with stranger() as evil, manager(B) as b, manager(A, known={B.public: "http://127.0.0.1:1"}) as a:
             key = await trio.to_thread.run_sync(self.sent_and_lost, a)

@@ -248,15 +248,20 @@ class PayloadStore:
         """Return the public keys (32 bytes) of the managers that were stored last, and their URLs. Empty if there are
         none."""
         with self._database.read() as connection:
-            return {bytes(key): url for key, url in connection.execute("SELECT key, url FROM known_nodes")}
+            return _find_known_nodes(connection)
 
     def put_known_nodes(self, nodes: Mapping[bytes, str]) -> None:
-        """Store `nodes` (public keys of 32 bytes and URLs) in place of all known managers."""
+        """Store `nodes` (public keys of 32 bytes and URLs) in place of all known managers. Only rows that differ are
+        written."""
         with self._database.write() as connection:
-            connection.execute("DELETE FROM known_nodes")
+            # All rows have up to 4 MB, and most of them stay the same.
+            stored = _find_known_nodes(connection)
             connection.execute_many(
-                "INSERT INTO known_nodes (key, url) VALUES (:key, :url)",
-                [{"key": key, "url": url} for key, url in nodes.items()],
+                "DELETE FROM known_nodes WHERE key = :key", [{"key": key} for key in stored.keys() - nodes.keys()]
+            )
+            connection.execute_many(
+                "INSERT INTO known_nodes (key, url) VALUES (:key, :url) ON CONFLICT (key) DO UPDATE SET url = :url",
+                [{"key": key, "url": url} for key, url in nodes.items() if stored.get(key) != url],
             )
 
     # -- audit -------------------------------------------------------------------------------------------------------
@@ -275,6 +280,10 @@ class PayloadStore:
         with self._database.read() as connection:
             rows = connection.execute("SELECT number, entry, hash FROM audit ORDER BY number")
             return [(number, bytes(entry), bytes(digest)) for number, entry, digest in rows]
+
+
+def _find_known_nodes(connection: SqlConnection) -> dict[bytes, str]:
+    return {bytes(key): url for key, url in connection.execute("SELECT key, url FROM known_nodes")}
 
 
 def _insert_body(connection: SqlConnection, key: bytes, body: bytes) -> int | None:

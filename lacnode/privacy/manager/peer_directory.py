@@ -2,8 +2,8 @@
 threads.
 
 As in Orion, a known entry is never replaced by the claim of another manager. `bounded_table` decides how many entries
-there are and which ones are dropped. Only the entries that a manager gave about itself when it was called, and the keys
-that it has proven, are stored on disk.
+there are and which ones are dropped. Only the keys that a manager gave about itself when it was called, or that it has
+proven, are for the disk (`confirmed_keys`). This module must not write them.
 """
 
 import threading
@@ -36,9 +36,8 @@ class PeerDirectory:
     """The managers that this manager knows: their URLs and keys. Safe to use from several threads.
 
     `own` are the own public keys (32 bytes). `url` is the URL that other managers are told, None until it is known.
-    `others` are the operator's URLs. `known` are keys of an earlier run with their URLs. `on_keys_changed` is called
-    with the keys to store (those that their managers have confirmed) and their URLs when these change. A URL in `known`
-    or in party info that `may_call` refuses is not added. The operator's URLs are not checked with it.
+    `others` are the operator's URLs. `known` are keys of an earlier run with their URLs. A URL in `known` or in party
+    info that `may_call` refuses is not added. The operator's URLs are not checked with it.
     """
 
     def __init__(
@@ -47,13 +46,11 @@ class PeerDirectory:
         url: str | None = None,
         others: Iterable[str] = (),
         known: Mapping[bytes, str] | None = None,
-        on_keys_changed: Callable[[Mapping[bytes, str]], None] | None = None,
         may_call: Callable[[str], bool] = lambda url: True,
     ) -> None:
         self._lock = threading.Lock()
         self._own = tuple(own)
         self._url: str | None = None
-        self._on_keys_changed = on_keys_changed
         self._may_call = may_call
         self._urls = BoundedTable[str, None](MAX_PARTY_INFO_URLS, MAX_URLS_PER_SOURCE)
         self._keys = BoundedTable[bytes, str](MAX_PARTY_INFO_KEYS, MAX_KEYS_PER_SOURCE)
@@ -91,6 +88,16 @@ class PeerDirectory:
                 self._view = PartyInfo(self._url, tuple(url for url, _ in self._urls.items()), dict(self._keys.items()))
             return self._view
 
+    @property
+    def confirmed_keys(self) -> dict[bytes, str]:
+        """The keys (32 bytes) that their managers have confirmed, also in an earlier run, and their URLs. They are to be
+        stored for the next start. Own keys are not among them."""
+        # Only first-hand knowledge survives a restart. Hearsay on the disk could not be told from confirmed entries
+        # later.
+        worth = (TrustLevel.KEPT, TrustLevel.ANSWERED)
+        with self._lock:
+            return {key: url for key, url in self._keys.items() if self._keys.trust_level(key) in worth}
+
     def encode_own_party_info(self) -> bytes:
         """Return the party info for other managers in Orion's CBOR: as many of the best known entries as they read."""
         view = self.party_info
@@ -117,16 +124,11 @@ class PeerDirectory:
         if answered is None:
             other = _first_entries(other)
         with self._lock:
-            kept = self._keys_to_store()
             source = source if answered is None else _host(answered)
             self._add_urls(other, source, answered)
             for key, url in other.keys.items():
                 self._add_key_of(key, url, other, source, answered)
             self._clear_cached_view()
-            now_kept = self._keys_to_store()
-        # The store is called without the lock: a slow disk must not stop the other threads.
-        if now_kept != kept:
-            self._notify_keys_changed(now_kept)
         return before
 
     def mark_silent(self, url: str) -> None:
@@ -172,8 +174,6 @@ class PeerDirectory:
         with self._lock:
             self._keys.put(key, url, _host(url), TrustLevel.ANSWERED)
             self._clear_cached_view()
-            kept = self._keys_to_store()
-        self._notify_keys_changed(kept)
 
     def url_of(self, key: bytes) -> str | None:
         """Return the URL of the manager of `key` (32 bytes), None if it is unknown. For an own key it is the own URL,
@@ -224,16 +224,6 @@ class PeerDirectory:
 
     def _clear_cached_view(self) -> None:
         self._view = None
-
-    def _keys_to_store(self) -> dict[bytes, str]:
-        # Only first-hand knowledge survives a restart. Hearsay on the disk could not be told from confirmed entries
-        # later.
-        worth = (TrustLevel.KEPT, TrustLevel.ANSWERED)
-        return {key: url for key, url in self._keys.items() if self._keys.trust_level(key) in worth}
-
-    def _notify_keys_changed(self, kept: Mapping[bytes, str]) -> None:
-        if self._on_keys_changed is not None:
-            self._on_keys_changed(kept)
 
 
 def _first_entries(view: PartyInfo) -> PartyInfo:

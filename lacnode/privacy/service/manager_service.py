@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,7 @@ from lacnode.privacy.manager.full_recovery import MAX_FULL_RECOVERIES_AT_ONCE, F
 from lacnode.privacy.manager.key_claims import RivalKeyClaims
 from lacnode.privacy.manager.key_proof_exchange import ProofResponder
 from lacnode.privacy.manager.key_proofs import KeyProofs
+from lacnode.privacy.manager.known_managers_writer import KnownManagersWriter
 from lacnode.privacy.manager.local_transaction_manager import LocalTransactionManager
 from lacnode.privacy.manager.missing_payloads import MissingPayloads
 from lacnode.privacy.manager.payload_recovery import MAX_WANTED_PAYLOADS, PayloadRecovery, RecoveryResponder
@@ -31,7 +32,6 @@ from lacnode.privacy.manager.payload_store import PayloadStore
 from lacnode.privacy.manager.peer_directory import PeerDirectory
 from lacnode.privacy.manager.proven_requests import RequestAuthenticator
 from lacnode.privacy.manager.quota import Quota, QuotaSettings
-from lacnode.privacy.manager.sql_database import StoreError
 from lacnode.privacy.manager.state_root_exchange import PeerStateRootClient, StateRootResponder
 from lacnode.privacy.manager.tessera.tessera_nodes import TesseraNodes
 from lacnode.privacy.manager.tessera.tessera_peer_api import TesseraPeerApi
@@ -62,7 +62,7 @@ MAX_WAITING_RESPONSE_BYTES = 134_217_728
 CLIENT_WORKERS, PEER_WORKERS = 8, 4
 """The threads for clients and for other managers. Busy peers must not keep the own node waiting."""
 
-RECOVERY_PAUSE_SECONDS = CLAIMS_PAUSE_SECONDS = 1.0
+RECOVERY_PAUSE_SECONDS = CLAIMS_PAUSE_SECONDS = KNOWN_MANAGERS_PAUSE_SECONDS = 1.0
 TESSERA_PAUSE_SECONDS = 5.0
 """Tessera's own interval between two announcements of its URL."""
 
@@ -128,9 +128,9 @@ class ManagerService:
             keys.public_keys,
             others=settings.other_nodes,
             known=store.read_known_nodes(),
-            on_keys_changed=self._store_known_nodes,
             may_call=self._policy.permits_url,
         )
+        self._known_managers = KnownManagersWriter(self._peers, store)
         # The quota needs the directory, which says whether a key is known. The store needs the quota.
         self.quota = Quota(settings.quota, self._is_key_of_called_manager, settings.directory)
         store.set_quota(self.quota)
@@ -196,6 +196,7 @@ class ManagerService:
             # DNS may not answer at the start. The ports must be open all the same, so this runs beside them.
             nursery.start_soon(allow_reach_of_own_host, self._policy, settings.node_url)
             nursery.start_soon(ManagerDiscovery(self._peers, self._sender).run)
+            nursery.start_soon(self._write_known_managers)
             nursery.start_soon(self._recover)
             for _ in range(MAX_FULL_RECOVERIES_AT_ONCE if settings.recover else 0):
                 nursery.start_soon(self._recover_everything)
@@ -206,7 +207,9 @@ class ManagerService:
             task_status.started()
 
     def close(self) -> None:
-        """Close the store. Call it after `run` has ended."""
+        """Store what is new of the known managers, and close the store. Call it after `run` has ended. A failing store
+        raises no error."""
+        self._known_managers.write_changes()
         self._store.close()
 
     def _proofs(self, keys: KeyRing) -> KeyProofs | None:
@@ -236,11 +239,11 @@ class ManagerService:
         limiter = trio.CapacityLimiter(CLIENT_WORKERS)
         return ClientRoutes(self.manager, f"lacnode {__version__}", limiter, token, any_host, networks)
 
-    def _store_known_nodes(self, keys: Mapping[bytes, str]) -> None:
-        try:
-            self._store.put_known_nodes(keys)
-        except StoreError as error:
-            self._log.warning("known managers", f"known managers are not kept: {error}")
+    async def _write_known_managers(self) -> None:
+        while True:
+            # A thread: the disk may be slow. It is not abandoned when the service stops, so `close` is the only writer.
+            await trio.to_thread.run_sync(self._known_managers.write_if_due)
+            await trio.sleep(KNOWN_MANAGERS_PAUSE_SECONDS)
 
     async def _recover(self) -> None:
         """Ask for missing payloads."""

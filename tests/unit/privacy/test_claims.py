@@ -39,11 +39,10 @@ class Scene:
 
     def __init__(self, known: str) -> None:
         self.now = 1000.0
-        self.kept: dict[bytes, str] = {}
         self.network = ManagerNetwork()
         self.network.add(HOME, [B])
         self.network.add(ELSEWHERE, [EVIL])
-        self.peers = PeerDirectory([A.public], "http://a", known={B.public: known}, on_keys_changed=self.kept.update)
+        self.peers = PeerDirectory([A.public], "http://a", known={B.public: known})
         self.claims = RivalKeyClaims(KeyRing([A]), self.peers, self.network, lambda: self.now)
 
     def hear(self, url: str, key: bytes = B.public) -> str | None:
@@ -69,7 +68,7 @@ class TestClaims:
     def test_the_owner_takes_it_back_from_a_stranger_who_came_first(self) -> None:
         scene = Scene(ELSEWHERE)
         assert scene.hear(HOME) == HOME
-        assert scene.kept == {B.public: HOME}
+        assert scene.peers.confirmed_keys == {B.public: HOME}
 
     def test_a_manager_that_moved_is_found(self) -> None:
         scene = Scene("http://where.it.was")

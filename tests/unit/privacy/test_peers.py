@@ -25,9 +25,9 @@ def false_view(source: int, count: int = 1_500) -> PartyInfo:
     return PartyInfo(places[0], tuple(places), keys)
 
 
-def flooded(kept: dict[bytes, str] | None = None, keep: object = None) -> PeerDirectory:
+def flooded(kept: dict[bytes, str] | None = None) -> PeerDirectory:
     """A manager that an honest one is known to, after six strangers sent their views."""
-    peers = PeerDirectory([OWN], HOME, known=kept, on_keys_changed=keep)  # type: ignore[arg-type]
+    peers = PeerDirectory([OWN], HOME, known=kept)
     peers.add_party_info(PartyInfo(OLD_URL, (OLD_URL,), {OLD: OLD_URL}), answered=OLD_URL)
     for source in range(FLOODERS):
         peers.add_party_info(false_view(source), f"203.0.113.{source}")
@@ -85,13 +85,7 @@ class TestFloods:
         assert peers.is_key_of_called_manager(HONEST)
 
     def test_do_not_outlive_a_restart(self) -> None:
-        kept: dict[bytes, str] = {}
-
-        def keep(keys: object) -> None:
-            kept.clear()
-            kept.update(keys)  # type: ignore[call-overload]
-
-        flooded(keep=keep)
+        kept = flooded().confirmed_keys
         assert kept == {OLD: OLD_URL}
         assert flooded(kept).url_of(OLD) == OLD_URL
 
