@@ -30,7 +30,13 @@ LONG_BODY_BYTES = 1_048_576
 """Size from which a payload is written in pieces, if the database can. Its bytes are written twice then: first zeros, which
 reserve their place."""
 
-_COUNT_BYTES = "UPDATE senders SET bytes = bytes + :size WHERE sender = :sender RETURNING bytes"
+_COUNT_BYTES = (
+    "INSERT INTO senders (sender, known, bytes) VALUES (:sender, :known, :bytes)"
+    " ON CONFLICT (sender) DO UPDATE SET known = :known, bytes = :bytes"
+)
+
+_CountedBytes = list[tuple[bool, int]]
+"""What one payload has changed in the usage of the quota: for known (True) or unknown keys, so many bytes."""
 
 
 class PayloadConflictError(Exception):
@@ -97,38 +103,58 @@ class PayloadStore:
         """
         if len(payload.boxes) > MAX_BOXES:
             raise PayloadConflictError
-        # One transaction for the payload, its parties, the quota and the log. After a crash there is all of it or none.
-        with self._database.write() as connection:
-            key = payload.key
-            # Looked up before the payload is encoded: a payload of 15 MB that is stored already would be in memory once
-            # more. An own payload is almost always new, and is inserted without this.
-            if (
-                is_pushed
-                and connection.find_row("SELECT number FROM payloads WHERE key = :key", {"key": key}) is not None
-            ):
-                self._add_boxes(connection, payload, parties, is_pushed=True)
-                return False
-            body = encode_orion_payload(payload)
-            if is_pushed:
-                # Checked before the insertion. SQLite writes a large payload to its log before the transaction ends, so
-                # refused ones would wear out the disk. Writers are alone in the transaction: two pushes at the same time
-                # cannot pass the bound together.
-                size = len(body) + PAYLOAD_ROWS_BYTES + PARTY_ROWS_BYTES * len(parties)
-                self._count_pushed_bytes(connection, payload.sender, size)
-            elif is_recovered:
-                self._quota.check_disk(len(body))
-            number = _insert_body(connection, key, body)
-            del body
-            if number is None:
-                self._add_boxes(connection, payload, parties, is_pushed=False)
-                return False
-            self._insert_parties(connection, number, parties)
-            if entry is not None:
-                append_audit_entry(connection, entry)
-            return True
+        counted: _CountedBytes | None = [] if is_pushed else None
+        try:
+            # One transaction for the payload, its parties, the quota and the log. After a crash there is all of it or
+            # none.
+            with self._database.write() as connection:
+                return self._put(connection, payload, parties, entry, counted, is_recovered)
+        except BaseException:
+            # The rows of the senders are as before. A restart would read them, and the usage must be the same now.
+            for known, size in counted or ():
+                self._quota.add_used_bytes(known, -size)
+            raise
+
+    def _put(
+        self,
+        connection: SqlConnection,
+        payload: EncryptedPayload,
+        parties: Mapping[bytes, int],
+        entry: bytes | None,
+        counted: _CountedBytes | None,
+        is_recovered: bool,
+    ) -> bool:
+        key = payload.key
+        # Looked up before the payload is encoded: a payload of 15 MB that is stored already would be in memory once
+        # more. An own payload is almost always new, and is inserted without this.
+        if counted is not None and connection.find_row("SELECT number FROM payloads WHERE key = :key", {"key": key}):
+            self._add_boxes(connection, payload, parties, counted)
+            return False
+        body = encode_orion_payload(payload)
+        if counted is not None:
+            # Checked before the insertion. SQLite writes a large payload to its log before the transaction ends, so
+            # refused ones would wear out the disk. Writers are alone in the transaction: two pushes at the same time
+            # cannot pass the bound together.
+            size = len(body) + PAYLOAD_ROWS_BYTES + PARTY_ROWS_BYTES * len(parties)
+            self._count_pushed_bytes(connection, payload.sender, size, counted)
+        elif is_recovered:
+            self._quota.check_disk(len(body))
+        number = _insert_body(connection, key, body)
+        del body
+        if number is None:
+            self._add_boxes(connection, payload, parties, None)
+            return False
+        _insert_parties(connection, number, parties)
+        if entry is not None:
+            append_audit_entry(connection, entry)
+        return True
 
     def _add_boxes(
-        self, connection: SqlConnection, payload: EncryptedPayload, parties: Mapping[bytes, int], *, is_pushed: bool
+        self,
+        connection: SqlConnection,
+        payload: EncryptedPayload,
+        parties: Mapping[bytes, int],
+        counted: _CountedBytes | None,
     ) -> None:
         """Add the new boxes of a payload that is stored already. PayloadConflictError if it is another payload."""
         found = self._read_payload(connection, "key = :value", payload.key)
@@ -154,23 +180,22 @@ class PayloadStore:
             boxes.append(payload.boxes[position])
         size = len(encode_orion_payload(old))
         body = encode_orion_payload(replace(old, boxes=tuple(boxes)))
-        if is_pushed:
+        if counted is not None:
             # A payload of 300 bytes may get boxes of 200 kB by its second push.
-            self._count_pushed_bytes(connection, old.sender, len(body) - size + PARTY_ROWS_BYTES * len(new))
+            self._count_pushed_bytes(connection, old.sender, len(body) - size + PARTY_ROWS_BYTES * len(new), counted)
         _replace_body(connection, number, body)
-        self._insert_parties(connection, number, new)
+        _insert_parties(connection, number, new)
 
-    def _count_pushed_bytes(self, connection: SqlConnection, sender: bytes, size: int) -> None:
+    def _count_pushed_bytes(self, connection: SqlConnection, sender: bytes, size: int, counted: _CountedBytes) -> None:
         """Count a payload against the quota before it is written. A refused payload leaves nothing behind."""
-        # The class (known or unknown) of a key is stored with its first payload. A restart counts all its bytes there.
-        total = connection.find_value(_COUNT_BYTES, {"sender": sender, "size": size})
-        known = self._quota.require_space_and_classify(sender, 0 if total is None else int(total) - size, size)
-        if total is None:
-            connection.execute(
-                "INSERT INTO senders (sender, known, bytes) VALUES (:sender, :known, :bytes)",
-                {"sender": sender, "known": known, "bytes": size},
-            )
-        self._quota.add_used_bytes(known, size)
+        row = connection.find_row("SELECT known, bytes FROM senders WHERE sender = :sender", {"sender": sender})
+        was_known, stored = (False, 0) if row is None else (bool(row[0]), int(row[1]))
+        known = self._quota.require_space_and_classify(sender, stored, size, was_known=was_known)
+        connection.execute(_COUNT_BYTES, {"sender": sender, "known": known, "bytes": stored + size})
+        # All bytes of a key are counted in one class, that of its row. A restart counts them by the rows.
+        for change in ((was_known, -stored), (known, stored + size)):
+            self._quota.add_used_bytes(*change)
+            counted.append(change)
 
     def find_payload(self, key: bytes) -> StoredPayload | None:
         """Return the payload of `key` (32 bytes), None if it is not stored. StoreError if it is damaged or the database
@@ -217,12 +242,6 @@ class PayloadStore:
                 if size >= limit_bytes:
                     break
             return found
-
-    def _insert_parties(self, connection: SqlConnection, number: int, parties: Mapping[bytes, int]) -> None:
-        connection.execute_many(
-            "INSERT INTO parties (payload, party, position) VALUES (:payload, :party, :position)",
-            [{"payload": number, "party": party, "position": position} for party, position in parties.items()],
-        )
 
     def _read_payload(self, connection: SqlConnection, where: str, value: bytes | int) -> StoredPayload | None:
         """Return the payload for which `where` is true. `:value` stands for `value` in it."""
@@ -296,6 +315,13 @@ def _insert_body(connection: SqlConnection, key: bytes, body: bytes) -> int | No
     if number is not None and parameter is not body:
         connection.write_pieces("payloads", "body", int(number), body)
     return None if number is None else int(number)
+
+
+def _insert_parties(connection: SqlConnection, number: int, parties: Mapping[bytes, int]) -> None:
+    connection.execute_many(
+        "INSERT INTO parties (payload, party, position) VALUES (:payload, :party, :position)",
+        [{"payload": number, "party": party, "position": position} for party, position in parties.items()],
+    )
 
 
 def _replace_body(connection: SqlConnection, number: int, body: bytes) -> None:

@@ -93,21 +93,26 @@ class Quota:
         self._alarmed: set[str] = set()
         self.usage = QuotaUsage()
 
-    def require_space_and_classify(self, sender: bytes, sender_bytes: int, size: int) -> bool:
+    def require_space_and_classify(
+        self, sender: bytes, sender_bytes: int, size: int, *, was_known: bool = False
+    ) -> bool:
         """Check that `size` more bytes of payloads of the key `sender` (32 bytes) may be stored. QuotaExceededError if
         not, also for the disk. OSError if the disk cannot be read. Return the class of the key: True if `sender` is a
-        known key. Nothing is counted: see `add_used_bytes`.
+        known key, or was one before. Nothing is counted: see `add_used_bytes`.
 
-        `sender_bytes` are stored for the key already. The log warns once if a bound is almost reached.
+        `sender_bytes` are stored for the key already, and counted for the known keys if it `was_known`. They are to
+        be counted there when the key becomes known. The log warns once if a bound is almost reached.
         """
         # Unknown keys have a bound of their own. A key costs nothing, so any number of keys can fill it. That must not
         # stop the payloads of known managers.
-        known = self._is_key_of_called_manager(sender)
+        known = was_known or self._is_key_of_called_manager(sender)
         limit = self._settings.all_known_keys_bytes if known else self._settings.all_unknown_keys_bytes
         used = self.usage.known_bytes if known else self.usage.unknown_bytes
         kind = "known keys" if known else "unknown keys"
         self.check_disk(size)
-        self._check_bound(f"payloads of {kind}", used + size, limit)
+        # The bytes from the time when the key was unknown come with it.
+        moved = sender_bytes if known and not was_known else 0
+        self._check_bound(f"payloads of {kind}", used + moved + size, limit)
         # One key must not fill the whole bound of its kind. Sixteen keys can, which is why the common bound comes first
         # and gives the alarm.
         if limit and sender_bytes + size > limit // SENDER_SHARE:
@@ -140,7 +145,8 @@ class Quota:
                 raise QuotaExceededError(f"one key has filled an eighth of the groups that are kept of {kind}")
 
     def add_used_bytes(self, known: bool, size: int) -> None:
-        """Add `size` bytes of stored payloads to the usage of the known or the unknown keys. Nothing is checked."""
+        """Add `size` bytes of stored payloads to the usage of the known or the unknown keys. A negative `size` takes
+        bytes away. Nothing is checked."""
         with self._lock:
             if known:
                 self.usage.known_bytes += size

@@ -13,7 +13,8 @@ from lacnode.privacy.keys import KeyPair, to_base64
 from lacnode.privacy.manager.encrypted_payload import EncryptedPayload, encrypt_payload
 from lacnode.privacy.manager.group_record import GroupRecord, decode_orion_group
 from lacnode.privacy.manager.payload_store import PAYLOAD_ROWS_BYTES, PayloadStore
-from lacnode.privacy.manager.quota import MEGABYTE, Quota, QuotaExceededError, QuotaSettings
+from lacnode.privacy.manager.quota import MEGABYTE, Quota, QuotaExceededError, QuotaSettings, QuotaUsage
+from lacnode.privacy.manager.sql_database import StoreError
 from lacnode.privacy.transaction_manager import GroupType
 from lacnode.rpc.health import READINESS, health_response
 from tests.support.logs import logs_of_this_thread
@@ -120,6 +121,53 @@ class TestPayloads:
         assert quota.usage.unknown_bytes > 3_000
         assert not pushed(again, STRANGER)
         again.close()
+
+    @pytest.mark.parametrize("is_forgotten", [False, True])
+    def test_of_a_key_that_becomes_known_count_alike_after_a_restart(self, tmp_path: Path, is_forgotten: bool) -> None:
+        """As of an honest manager that pushes before it is called for the first time."""
+        url, called = f"sqlite:///{tmp_path / 'store'}", set[bytes]()
+        with closing(PayloadStore(url)) as store:
+            quota = Quota(SMALL, called.__contains__)
+            store.set_quota(quota)
+            assert pushed(store, STRANGER)
+            first = quota.usage.unknown_bytes
+            called.add(STRANGER.public)
+            assert pushed(store, STRANGER)
+            if is_forgotten:
+                called.clear()
+                assert pushed(store, STRANGER)
+        assert quota.usage.known_bytes >= 2 * first > 0
+        assert quota.usage.unknown_bytes == 0
+        with closing(PayloadStore(url)) as again:
+            after = Quota(SMALL)
+            again.set_quota(after)
+        assert after.usage == quota.usage
+
+    def test_of_a_key_that_becomes_known_find_place_among_known_ones_or_are_refused(self) -> None:
+        called = {B.public}
+        store, quota = PayloadStore(), Quota(replace(SMALL, all_known_keys_bytes=160_000), called.__contains__)
+        store.set_quota(quota)
+        assert pushed(store, STRANGER, 5_000)
+        quota.add_used_bytes(True, 153_000)
+        before = replace(quota.usage)
+        called.add(STRANGER.public)
+        assert not pushed(store, STRANGER)
+        assert quota.usage == before
+        assert pushed(store, B)
+
+    def test_that_the_database_refuses_count_for_nothing(self) -> None:
+        called = set[bytes]()
+        store, quota = PayloadStore(), Quota(SMALL, called.__contains__)
+        store.set_quota(quota)
+        assert pushed(store, STRANGER)
+        before = replace(quota.usage)
+        called.add(STRANGER.public)
+        with store._database.write() as connection:
+            connection.execute("ALTER TABLE audit RENAME TO elsewhere")
+        for _ in range(2):
+            with pytest.raises(StoreError):
+                pushed(store, STRANGER)
+        assert quota.usage == before != QuotaUsage()
 
     def test_leave_a_reserve_on_the_disk(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         store = self.limited(QuotaSettings(disk_reserve_bytes=1_000_000), tmp_path)
