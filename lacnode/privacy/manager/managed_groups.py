@@ -51,8 +51,9 @@ class ManagedGroups:
         `seed` is None.
 
         EnclaveError if the sender is no member, the seed gives the id of another group, a member's manager is unknown
-        or does not prove its key, a member's Tessera would give the group another id, or a manager does not confirm. In
-        each case the group is not stored here. In the last case others may have it.
+        or does not prove its key, a member's Tessera would give the group another id, a manager does not confirm, or a
+        member deletes the group before all have confirmed. In each case the group is not created here. In the last two
+        cases others may have it.
         """
         own = self._keys.sender_pair(sender).public
         if own not in members:
@@ -66,15 +67,16 @@ class ManagedGroups:
         # payloads would be refused there.
         unproven = self._announce_group(record, own)
         entry = audit_entry("group-created", bytes(32), own, distinct, record.id, unproven=unproven)
-        call_store(self._store.groups.put, record, entry)
+        # The announcement takes seconds, and a member may delete the group meanwhile. So the decision is made again, inside
+        # the transaction: a deletion is final.
+        call_store(self._store.groups.update, record.id, lambda known: _record_to_create(record, known), entry)
         return record.group
 
     def _check_new(self, record: GroupRecord) -> None:
         """Check that a record which the client's seed gives is new. Such a seed may give the id of an existing group."""
         if record.seed_imitates_legacy_id:
             raise EnclaveError("EnclavePrivacyGroupIdCreation", "the seed gives the id of a group of recipients")
-        if call_store(self._store.groups.find, record.id) not in (None, record):
-            raise EnclaveError("PrivacyGroupNotStored", "the members have a group by this seed, or had it")
+        _record_to_create(record, call_store(self._store.groups.find, record.id))
 
     def delete(self, group_id: bytes, sender: bytes | None) -> bytes:
         """Announce the deletion of the group `group_id` to the managers of all members, delete it here, and return its
@@ -201,6 +203,13 @@ class ManagedGroups:
         except (GroupRefusedError, QuotaExceededError) as refused:
             self._log.warning(str(refused), f"a group is refused: {refused}", group=to_base64(record.id))
             raise EnclaveError("PrivacyGroupNotStored", str(refused)) from None
+
+
+def _record_to_create(new: GroupRecord, known: GroupRecord | None) -> GroupRecord:
+    """Return what is stored for a group that a client creates. EnclaveError if its id has another or a deleted record."""
+    if known not in (None, new):
+        raise EnclaveError("PrivacyGroupNotStored", "the members have a group by this seed, or had it")
+    return new
 
 
 def _legacy_record_to_store(new: GroupRecord, known: GroupRecord | None) -> GroupRecord | None:

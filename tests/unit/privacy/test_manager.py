@@ -1,6 +1,7 @@
 """Managers that reach each other by a call: Orion's acceptance tests, and peers that lie."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from lacnode.privacy.manager.missing_payloads import FETCH_ATTEMPTS, MAX_MISSING
 from lacnode.privacy.manager.orion_party_info import PartyInfo
 from lacnode.privacy.manager.payload_store import PayloadStore
 from lacnode.privacy.manager.peer_directory import PeerDirectory
+from lacnode.privacy.manager.proven_group import PUSH_PROVEN_GROUP_PATH
 from lacnode.privacy.transaction_manager import EnclaveError, GroupType
 from tests.support.manager_network import ManagerNetwork
 
@@ -113,6 +115,30 @@ class TestGroups:
             a.retrieve_group(group.id)
         with refused("PrivacyGroupNotDeleted"):
             a.delete_group(group.id, A1.public)
+
+    def test_one_that_a_member_deletes_while_it_is_announced_stays_deleted(
+        self, network: ManagerNetwork, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        a, b, _ = network.managers.values()
+        members, post = [A1.public, B1.public], network.post
+
+        def post_and_delete(path: str, bodies: Mapping[str, bytes]) -> Mapping[str, bytes | None]:
+            answers = post(path, bodies)
+            if path == PUSH_PROVEN_GROUP_PATH:
+                monkeypatch.setattr(network, "post", post)
+                (group,) = b.find_groups(members)
+                b.delete_group(group.id, B1.public)
+                deleted.append(group.id)
+            return answers
+
+        deleted: list[bytes] = []
+        monkeypatch.setattr(network, "post", post_and_delete)
+        with refused("PrivacyGroupNotStored"):
+            a.create_group(members, A1.public)
+        assert a.find_groups(members) == []
+        with refused("PrivacyGroupNotFound"):
+            a.retrieve_group(deleted[0])
+        assert all(entry["event"] != "group-created" for entry in export_audit_log(network.stores["http://a"]))
 
     def test_one_must_be_in_the_group_one_makes(self, network: ManagerNetwork) -> None:
         with refused("CreatePrivacyGroupShouldIncludeSelf"):
