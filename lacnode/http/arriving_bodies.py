@@ -12,9 +12,9 @@ import trio
 
 
 class ArrivingBody:
-    """The received part of the body of one request of the address `client`. `size` is in bytes. `scope` is cancelled
-    when the body is dropped. The code that reads the body sets `is_complete` once the body is whole: from then on it is
-    not dropped."""
+    """The received part of the body of one request of the address `client`. `size` is in bytes, 0 once the body is
+    dropped. `scope` is cancelled when it is dropped. The code that reads the body sets `is_complete` once the body is
+    whole: from then on it is not dropped, except in `waiting_for_turn`."""
 
     def __init__(self, client: str) -> None:
         self.client = client
@@ -22,11 +22,26 @@ class ArrivingBody:
         self.is_complete = False
         self.scope = trio.CancelScope()
 
+    @contextmanager
+    def waiting_for_turn(self) -> Iterator[None]:
+        """Let the whole body be dropped in the `with` block, where its request waits for its turn. The block then ends
+        early and without an error, so its last statement must record that the turn has come. Nothing that the request
+        asks for may be done in the block."""
+        # A scope is used once. The one of the reading has ended.
+        self.scope = trio.CancelScope()
+        self.is_complete = False
+        with self.scope:
+            try:
+                yield
+            finally:
+                self.is_complete = True
+
 
 class ArrivingBodies:
     """The request bodies that one port receives, at most `limit_bytes` together. Beyond that, a body that is not
     complete is dropped (`add_bytes`). A complete body and a small one, of at most `small_body_bytes`, are never dropped:
-    they count, but together they may exceed the limit. Use it on the event loop."""
+    they count, but together they may exceed the limit. A complete body whose request waits for its turn counts as not
+    complete. Use it on the event loop."""
 
     def __init__(self, limit_bytes: int, small_body_bytes: int = 0) -> None:
         self._limit_bytes = limit_bytes
@@ -73,4 +88,8 @@ class ArrivingBodies:
         if arriving:
             # The address comes first: a client with one large body must not pay for another with hundreds of small
             # ones.
-            max(arriving, key=lambda body: (held[body.client], body.size)).scope.cancel()
+            dropped = max(arriving, key=lambda body: (held[body.client], body.size))
+            dropped.scope.cancel()
+            # Its task ends when it has its next turn. Until then no other body may be dropped for the same bytes.
+            self._total -= dropped.size
+            dropped.size = 0

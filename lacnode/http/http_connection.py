@@ -148,6 +148,7 @@ class HttpConnection:
                 # Set before the bytes count: a request that is being answered is not given up.
                 body.is_complete = True
                 self._arriving.add_bytes(body, len(request.body))
+                request.set_arriving(body)
                 response = await self._routes.answer(request)
         await self._sender.send_to_plain_request(response, request)
         if response.close:
@@ -203,7 +204,7 @@ class HttpConnection:
         # place is not.
         with trio.CancelScope(deadline=trio.current_time() + BODY_SECONDS) as patience:
             body = await self._body(headers, self._largest_body(request), arriving, patience)
-            return TOO_LARGE if body is None else replace(request, body=body)
+            return TOO_LARGE if body is None else replace(request, body=body, arriving=arriving)
         return TOO_SLOW
 
     def _largest_body(self, head: Request) -> int:

@@ -1,8 +1,11 @@
 """Requests, responses, and the interface of the handler that answers them. Knows no socket and no path."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from typing import Protocol
+
+from lacnode.http.arriving_bodies import ArrivingBody
 
 Headers = Mapping[str, str]
 """A request's headers, names in lower case."""
@@ -19,7 +22,7 @@ class Request:
 
     `client` is the address that it comes from, as `client_address` returns it. `is_plain` is True if
     `plain_requests` has read it, which takes the event loop a quarter of the time, and False if `h11` has. It says
-    nothing of TLS.
+    nothing of TLS. `arriving` counts the body at the port, None if no port has received it.
     """
 
     method: str
@@ -28,6 +31,17 @@ class Request:
     body: bytes = b""
     client: str = ""
     is_plain: bool = False
+    arriving: ArrivingBody | None = field(default=None, compare=False, repr=False)
+
+    def set_arriving(self, arriving: ArrivingBody) -> None:
+        """Set what counts the body at the port. The connection does so before it asks a handler."""
+        # A copy of the request would take a microsecond more for each call of JSON-RPC.
+        object.__setattr__(self, "arriving", arriving)
+
+    def waiting_for_turn(self) -> AbstractContextManager[None]:
+        """Return a context in which the handler waits until it may answer this request. The port may drop the body
+        meanwhile: the `with` block then ends early and without an error, and the answer must be `BUSY`."""
+        return nullcontext() if self.arriving is None else self.arriving.waiting_for_turn()
 
     def take_body(self) -> bytes:
         """Return the body, and leave this request with an empty one: a second call returns nothing. The connection
@@ -66,5 +80,6 @@ class RequestHandler(Protocol):
         the connection ends without a response."""
 
     async def answer(self, request: Request) -> Response:
-        """Return the response to a request for which `answer_head` has returned None. `request` has its whole body. If
-        this raises an exception, the connection ends without a response."""
+        """Return the response to a request for which `answer_head` has returned None. `request` has its whole body. The
+        body counts at the port until this returns. It is not dropped, except in `Request.waiting_for_turn`. If this
+        raises an exception, the connection ends without a response."""

@@ -54,7 +54,12 @@ MAX_CONNECTIONS_PER_ADDRESS = 64
 """A manager makes up to 32 calls at once, and several managers may share an address."""
 
 MAX_ARRIVING_BYTES = 25_165_824
-"""The largest size of all requests at one port that arrive or wait for an answer: one of `MAX_BODY_BYTES` beside others."""
+"""The largest size of all requests at the port for clients that arrive or wait for an answer: one of `MAX_BODY_BYTES` beside
+others."""
+
+MAX_PEER_ARRIVING_BYTES = 41_943_040
+"""The same at the port for managers. A request of `MAX_BODY_BYTES` can arrive while another one of this size and three short
+ones are computed, which are not dropped."""
 
 MAX_WAITING_RESPONSE_BYTES = 134_217_728
 """The largest size of all responses at one port that wait to be read. Several of them may carry a payload of 15 MiB."""
@@ -180,7 +185,12 @@ class ManagerService:
             routes = NodeRoutes(self.manager, self._responders, trio.CapacityLimiter(PEER_WORKERS))
             secured = None if settings.tls is None else settings.tls.server
             peers = _connection_server(
-                "privacy peers", routes, secured, routes.largest_body, MAX_CONNECTIONS_PER_ADDRESS
+                "privacy peers",
+                routes,
+                secured,
+                routes.largest_body,
+                ArrivingBodies(MAX_PEER_ARRIVING_BYTES),
+                MAX_CONNECTIONS_PER_ADDRESS,
             )
             nursery.start_soon(peers.serve, listeners)
             if settings.client_port is not None:
@@ -188,9 +198,14 @@ class ManagerService:
                 for listener in listeners:
                     await stack.enter_async_context(listener)
                 self.client_port = bound_port(listeners)
-                nursery.start_soon(
-                    _connection_server("privacy clients", self._client_routes(), settings.client_tls).serve, listeners
+                clients = _connection_server(
+                    "privacy clients",
+                    self._client_routes(),
+                    settings.client_tls,
+                    MAX_BODY_BYTES,
+                    ArrivingBodies(MAX_ARRIVING_BYTES),
                 )
+                nursery.start_soon(clients.serve, listeners)
             # The calls can be made from here on. What calls other managers starts after it.
             await nursery.start(self._sender.run)
             # DNS may not answer at the start. The ports must be open all the same, so this runs beside them.
@@ -323,11 +338,12 @@ def _connection_server(
     name: str,
     routes: RequestHandler,
     tls: ServerTls | None,
-    max_body: int | Callable[[Request], int] = MAX_BODY_BYTES,
+    max_body: int | Callable[[Request], int],
+    arriving: ArrivingBodies,
     per_address: float = math.inf,
 ) -> ConnectionServer:
     # Each port has its own bounds. A flood at the port for peers leaves the port for clients usable.
-    backlog, arriving = SendBacklog(MAX_WAITING_RESPONSE_BYTES), ArrivingBodies(MAX_ARRIVING_BYTES)
+    backlog = SendBacklog(MAX_WAITING_RESPONSE_BYTES)
     handshakes = None if tls is None else BoundedHandshakes(tls.context)
     refused = RefusedClients("manager")
 

@@ -4,9 +4,10 @@ It has Orion's paths, lacnode's paths for recovery, proofs of keys and state roo
 lacnode's requests are CBOR, Tessera's are octets. So one port serves all of them. Every request comes from a stranger.
 """
 
+import math
 import time
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import trio
@@ -53,7 +54,7 @@ REQUEST_SECONDS = 0.0001
 """The time of the event loop that counts for each request."""
 
 MAX_WAIT_SECONDS = 10.0
-"""How long a request may wait for the share of its address."""
+"""How long a request may wait for the share of its address and for a thread."""
 
 TEXT = ("content-type", "text/plain")
 CBOR = ("content-type", "application/cbor")
@@ -80,6 +81,8 @@ class NodeRoutes:
         self, manager: LocalTransactionManager, responders: RespondersBeyondOrion, limiter: trio.CapacityLimiter
     ) -> None:
         self._limiter, self._large_limiter = limiter, trio.CapacityLimiter(1)
+        # A request has its place in `limiter` before it is given to a thread.
+        self._no_limiter = trio.CapacityLimiter(math.inf)
         # Opening boxes is the expensive part. One address with many requests could use all threads.
         self._share = FairShare(Shares(PEERS_SHARE, ADDRESS_SHARE, MIN_ADDRESS_SHARE, BURST_SECONDS))
         # A payload may be long. Its body is taken, so that the intake can free it once it is decoded.
@@ -116,28 +119,47 @@ class NodeRoutes:
 
     async def answer(self, request: Request) -> Response:
         """Return the response to a request that `answer_head` has allowed. A worker thread computes it when the address
-        has a share of the processor left. If that would take longer than `MAX_WAIT_SECONDS`, the response is `BUSY`.
-        Errors of the manager become responses with Orion's error code."""
-        # An address that has used its share waits here, without a thread. Its requests cannot delay other addresses.
-        if not await self._wait_for_share(request.client):
-            return BUSY
-        # Reading and answering takes time of the event loop, which counts too. Otherwise a flood of the cheapest requests
-        # would take a whole processor.
-        self._share.spend(request.client, REQUEST_SECONDS, time.monotonic())
-        if request.method == "GET":
-            return _text("I'm up!")
-        answer = self._posts[_route(request)]
-        async with self._turn_of(request):
-            response, seconds = await trio.to_thread.run_sync(_answer_counted, answer, request, limiter=self._limiter)
-        # The time counts for the address, also if the request is refused or its answer fails.
-        self._share.spend(request.client, seconds, time.monotonic())
+        has a share of the processor left and a thread is free. If that would take longer than `MAX_WAIT_SECONDS`, or if
+        the port drops the request meanwhile, the response is `BUSY`. Errors of the manager become responses with
+        Orion's error code."""
+        async with AsyncExitStack() as turn:
+            if not await self._wait_for_turn(request, turn):
+                return BUSY
+            # Reading and answering takes time of the event loop, which counts too. Otherwise a flood of the cheapest
+            # requests would take a whole processor.
+            self._share.spend(request.client, REQUEST_SECONDS, time.monotonic())
+            if request.method == "GET":
+                return _text("I'm up!")
+            answer = self._posts[_route(request)]
+            response, seconds = await trio.to_thread.run_sync(
+                _answer_counted, answer, request, limiter=self._no_limiter
+            )
+            # The time counts for the address, also if the request is refused or its answer fails.
+            self._share.spend(request.client, seconds, time.monotonic())
         if isinstance(response, Exception):
             raise response
         return response
 
-    def _turn_of(self, request: Request) -> AbstractAsyncContextManager[object]:
-        # Before the thread: large requests that wait for each other must leave the other threads to small ones.
-        return self._large_limiter if len(request.body) > LARGE_REQUEST_BYTES else nullcontext()
+    async def _wait_for_turn(self, request: Request, turn: AsyncExitStack) -> bool:
+        """Wait until the address has a share left and a thread is free, which `turn` then holds. Return False if that
+        takes longer than `MAX_WAIT_SECONDS`, or if the port drops the request meanwhile."""
+        # The port may drop what waits here. Whole requests of one address would otherwise fill the port for seconds, and
+        # the requests of others, which still arrive, would be the only ones that could be dropped.
+        with trio.move_on_after(MAX_WAIT_SECONDS), request.waiting_for_turn():
+            # An address that has used its share waits without a thread. Its requests cannot delay other addresses.
+            while await self._wait_for_share(request.client):
+                if request.method == "GET":
+                    return True
+                # Before the thread: large requests that wait for each other must leave the other threads to small ones.
+                if len(request.body) > LARGE_REQUEST_BYTES:
+                    await turn.enter_async_context(self._large_limiter)
+                await turn.enter_async_context(self._limiter)
+                # Requests that had found a share left have used it up meanwhile, perhaps. What they take is known only
+                # now. Without this look, all requests that come together would be computed.
+                if self._share.wait_seconds(request.client, time.monotonic()) == 0.0:
+                    return True
+                await turn.aclose()
+        return False
 
     async def _wait_for_share(self, client: str) -> bool:
         end = trio.current_time() + MAX_WAIT_SECONDS

@@ -9,7 +9,7 @@ import trio.testing
 from lacnode.http.arriving_bodies import ArrivingBodies
 from lacnode.http.connection_server import ConnectionServer, bound_port, open_listeners
 from lacnode.http.http_connection import HttpConnection
-from lacnode.http.http_messages import Request, Response
+from lacnode.http.http_messages import BUSY, Request, Response
 
 
 class Echoes:
@@ -18,6 +18,17 @@ class Echoes:
 
     async def answer(self, request: Request) -> Response:
         return Response(200, request.body)
+
+
+class Waits(Echoes):
+    """The turn of a request for `/wait` does not come."""
+
+    async def answer(self, request: Request) -> Response:
+        if request.target == "/wait":
+            with request.waiting_for_turn():
+                await trio.Event().wait()
+            return BUSY
+        return await super().answer(request)
 
 
 def head(length: int, path: str = "/") -> bytes:
@@ -37,11 +48,49 @@ class TestArrivingBodies:
             arriving.add_bytes(small, 6)
             assert [body.scope.cancel_called for body in (small, large, honest)] == [False, True, False]
 
+    async def test_no_second_body_gives_way_for_the_same_bytes(self) -> None:
+        """The task of the first one has not had its turn yet."""
+        arriving = ArrivingBodies(100)
+        with arriving.track_body("attacker") as greedy, arriving.track_body("member") as modest:
+            arriving.add_bytes(greedy, 90)
+            arriving.add_bytes(modest, 20)
+            arriving.add_bytes(modest, 20)
+            assert greedy.scope.cancel_called
+            assert not modest.scope.cancel_called
+        with arriving.track_body("member") as modest:
+            arriving.add_bytes(modest, 100)
+            assert not modest.scope.cancel_called
+            arriving.add_bytes(modest, 1)
+            assert modest.scope.cancel_called
+
     async def test_what_is_complete_is_answered(self) -> None:
         arriving = ArrivingBodies(100)
         with arriving.track_body("a") as complete, arriving.track_body("b") as other:
             arriving.add_bytes(complete, 90)
             complete.is_complete = True
+            arriving.add_bytes(other, 20)
+            assert not complete.scope.cancel_called
+            assert other.scope.cancel_called
+
+    async def test_what_is_complete_and_waits_for_its_turn_gives_way(self) -> None:
+        arriving = ArrivingBodies(100)
+        with arriving.track_body("a") as complete, arriving.track_body("b") as other:
+            arriving.add_bytes(complete, 90)
+            complete.is_complete = True
+            has_turn = False
+            with complete.waiting_for_turn():
+                arriving.add_bytes(other, 20)
+                await trio.Event().wait()
+                has_turn = True
+            assert not has_turn
+            assert not other.scope.cancel_called
+
+    async def test_what_has_had_to_wait_for_its_turn_is_answered(self) -> None:
+        arriving = ArrivingBodies(100)
+        with arriving.track_body("a") as complete, arriving.track_body("b") as other:
+            arriving.add_bytes(complete, 90)
+            with complete.waiting_for_turn():
+                await trio.lowlevel.checkpoint()
             arriving.add_bytes(other, 20)
             assert not complete.scope.cancel_called
             assert other.scope.cancel_called
@@ -81,6 +130,28 @@ class TestConversation:
             await modest.send_all(head(100) + bytes(100))
             assert bytes(await modest.receive_some()).startswith(b"HTTP/1.1 200")
             assert bytes(await greedy.receive_some()).startswith(b"HTTP/1.1 503")
+            nursery.cancel_scope.cancel()
+
+    @pytest.mark.parametrize("first_part", [1, 2_000], ids=["by h11", "plain"])
+    async def test_a_whole_request_that_waits_for_its_turn_is_told_too(self, first_part: int) -> None:
+        """Attack: whole requests fill the port while they wait. One that arrives would be the only one to give up."""
+        arriving = ArrivingBodies(1_000)
+        async with trio.open_nursery() as nursery:
+            greedy, one = trio.testing.memory_stream_pair()
+            modest, other = trio.testing.memory_stream_pair()
+            nursery.start_soon(HttpConnection(one, Waits(), 2_000, None, arriving, "greedy").run)
+            nursery.start_soon(HttpConnection(other, Waits(), 2_000, None, arriving, "modest").run)
+            whole = head(990, "/wait") + bytes(990)
+            await greedy.send_all(whole[:first_part])
+            await trio.testing.wait_all_tasks_blocked()
+            await greedy.send_all(whole[first_part:])
+            await trio.testing.wait_all_tasks_blocked()
+            await modest.send_all(head(100) + bytes(50))
+            await trio.testing.wait_all_tasks_blocked()
+            await modest.send_all(bytes(50))
+            with trio.fail_after(10):
+                assert bytes(await modest.receive_some()).startswith(b"HTTP/1.1 200")
+                assert bytes(await greedy.receive_some()).startswith(b"HTTP/1.1 503")
             nursery.cancel_scope.cancel()
 
     async def test_the_bound_of_a_body_may_depend_on_the_path(self) -> None:

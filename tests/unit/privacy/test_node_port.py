@@ -2,10 +2,15 @@
 
 import threading
 import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import pytest
 import trio
+import trio.testing
 
+from lacnode.http.arriving_bodies import ArrivingBodies
+from lacnode.http.http_connection import HttpConnection
 from lacnode.http.http_messages import Request, Response
 from lacnode.privacy.keys import KeyPair, KeyRing
 from lacnode.privacy.manager.key_proof_exchange import ProofResponder
@@ -17,6 +22,7 @@ from lacnode.privacy.manager.peer_directory import PeerDirectory
 from lacnode.privacy.manager.proven_requests import RequestAuthenticator
 from lacnode.privacy.manager.state_root_exchange import StateRootResponder
 from lacnode.privacy.manager.tessera.tessera_peer_api import TesseraPeerApi
+from lacnode.privacy.service.manager_service import MAX_PEER_ARRIVING_BYTES
 from lacnode.privacy.service.node_routes import (
     LARGE_REQUEST_BYTES,
     MAX_PAYLOAD_REQUEST_BYTES,
@@ -102,6 +108,114 @@ async def test_large_requests_are_computed_one_after_the_other_and_small_ones_be
             assert len(bodies) == 1
             may_end.release(3)
     assert len(bodies) == 3
+
+
+class Pushes:
+    """Pushes to `routes` that are computed until `end` lets one of them end."""
+
+    def __init__(self, routes: NodeRoutes) -> None:
+        self._begun, self._may_end = threading.Semaphore(0), threading.Semaphore(0)
+        routes._posts["/push", "application/cbor"] = self._compute
+
+    def _compute(self, asked: Request) -> Response:
+        self._begun.release()
+        assert self._may_end.acquire(timeout=60)
+        return Response(200)
+
+    async def wait_until_one_begins(self) -> None:
+        assert await trio.to_thread.run_sync(self._begun.acquire, True, 60)
+
+    def end(self, count: int) -> None:
+        self._may_end.release(count)
+
+
+@asynccontextmanager
+async def connected(
+    routes: NodeRoutes, limit_bytes: int, clients: Sequence[str]
+) -> AsyncIterator[list[trio.abc.Stream]]:
+    """Connections of these addresses to a port whose requests may have so many bytes together."""
+    arriving, streams = ArrivingBodies(limit_bytes), list[trio.abc.Stream]()
+    async with trio.open_nursery() as nursery:
+        for client in clients:
+            stream, other = trio.testing.memory_stream_pair()
+            nursery.start_soon(HttpConnection(other, routes, routes.largest_body, None, arriving, client).run)
+            streams.append(stream)
+        with trio.fail_after(60):
+            yield streams
+        nursery.cancel_scope.cancel()
+
+
+def sent(body: bytes, path: str = "/push") -> bytes:
+    head = f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/cbor\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+async def status(stream: trio.abc.Stream) -> int:
+    return int(bytes(await stream.receive_some()).split()[1])
+
+
+async def test_a_whole_request_that_waits_for_its_share_gives_way_to_one_that_arrives(routes: NodeRoutes) -> None:
+    """Attack: an address that has used up its share fills the port with whole requests, which wait for seconds."""
+    routes._share.spend("attacker", 1.9, time.monotonic())
+    async with connected(routes, 1_000, ["attacker", "member"]) as (attacker, member):
+        await attacker.send_all(sent(bytes(999)))
+        await trio.testing.wait_all_tasks_blocked()
+        whole = sent(request("member").body, "/partyinfo")
+        await member.send_all(whole[:-1])
+        await trio.testing.wait_all_tasks_blocked()
+        await member.send_all(whole[-1:])
+        assert await status(member) == 200
+        assert await status(attacker) == 503
+
+
+@pytest.mark.parametrize(("size", "computed"), [(LARGE_REQUEST_BYTES + 1, 1), (500, 2)], ids=["large", "small"])
+async def test_a_whole_request_that_waits_for_a_thread_gives_way_to_one_that_arrives(
+    routes: NodeRoutes, size: int, computed: int
+) -> None:
+    """Attack: many requests of one address come at the same time, before the first one has used up its share."""
+    pushes = Pushes(routes)
+    async with connected(routes, (computed + 1) * size, ["attacker"] * (computed + 1) + ["member"]) as streams:
+        *attackers, member = streams
+        for attacker in attackers:
+            await attacker.send_all(sent(bytes(size)))
+        for _ in range(computed):
+            await pushes.wait_until_one_begins()
+        await trio.testing.wait_all_tasks_blocked()
+        whole = sent(request("member").body, "/partyinfo")
+        await member.send_all(whole[:-1])
+        await trio.testing.wait_all_tasks_blocked()
+        await member.send_all(whole[-1:])
+        pushes.end(computed)
+        assert await status(member) == 200
+        assert sorted([await status(attacker) for attacker in attackers]) == [200] * computed + [503]
+
+
+async def test_the_largest_request_can_arrive_while_another_one_is_computed(routes: NodeRoutes) -> None:
+    pushes = Pushes(routes)
+    async with connected(routes, MAX_PEER_ARRIVING_BYTES, ["attacker", "member"]) as (attacker, member):
+        await attacker.send_all(sent(bytes(MAX_PAYLOAD_REQUEST_BYTES)))
+        await pushes.wait_until_one_begins()
+        await member.send_all(sent(bytes(MAX_PAYLOAD_REQUEST_BYTES)))
+        await trio.testing.wait_all_tasks_blocked()
+        pushes.end(2)
+        assert await status(member) == 200
+        assert await status(attacker) == 200
+
+
+async def test_a_request_waits_again_if_others_of_its_address_have_used_up_the_share_meanwhile(
+    routes: NodeRoutes,
+) -> None:
+    """Requests that come together find the share unused. What each of them takes is known only in the end."""
+    pushes = Pushes(routes)
+    async with connected(routes, 1_000, ["attacker"] * 3) as attackers:
+        for attacker in attackers:
+            await attacker.send_all(sent(b"x"))
+        for _ in range(2):
+            await pushes.wait_until_one_begins()
+        await trio.testing.wait_all_tasks_blocked()
+        routes._share.spend("attacker", 1_000.0, time.monotonic())
+        pushes.end(3)
+        assert sorted([await status(attacker) for attacker in attackers]) == [200, 200, 503]
 
 
 async def test_strangers_are_tried_on_every_path(routes: NodeRoutes) -> None:
