@@ -3,6 +3,7 @@
 Must not decide what a limit is.
 """
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import trio
@@ -31,3 +32,10 @@ def client_address(stream: trio.abc.Stream) -> str:
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
     return str(IPv6Address(int(address) >> 64 << 64))
+
+
+@lru_cache(1_024)
+def client_site(client: str) -> str:
+    """Return the network of 48 bits of the IPv6 address `client`, which `client_address` has returned: one subscriber may
+    have so many addresses. An IPv4 address and an empty text are returned as they are."""
+    return str(IPv6Address(int(IPv6Address(client)) >> 80 << 80)) if ":" in client else client

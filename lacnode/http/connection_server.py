@@ -2,12 +2,13 @@
 
 import errno
 import math
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 import trio
 
-from lacnode.client_address import client_address
+from lacnode.client_address import client_address, client_site
 from lacnode.rate_limited_log import RateLimitedLog
 
 log = structlog.get_logger("rpc")
@@ -43,7 +44,8 @@ def bound_port(listeners: Sequence[trio.SocketListener]) -> int:
 class ConnectionServer:
     """Accepts at most `limit` connections at a time. A client is an address (`client_address`). A further connection
     takes the place of the oldest connection of the client that has most, if that client has at least two more than its
-    own client has. If no client has so many, the further connection is closed at once. A client with `limit_per_client`
+    own client has. If no client has so many, the same holds for networks of 48 bits of IPv6 (`client_site`) in place of
+    clients. If no such network has so many, the further connection is closed at once. A client with `limit_per_client`
     connections loses its oldest one for a new one.
 
     Each connection runs in `handle_connection`, and is closed when that ends. `name` stands in log lines.
@@ -109,13 +111,21 @@ class ConnectionServer:
             await trio.aclose_forcefully(stream)
 
     def _made_room(self, client: str) -> bool:
-        """End a connection of another address, which has more of them, for one of `client`. Return whether there was
-        such an address."""
-        most = max(self._inside, key=lambda address: len(self._inside[address]))
+        """End a connection of another address, or of another network, which has more of them, for one of `client`.
+        Return whether there was such an address or network."""
+        # A subscriber of IPv6 may take a new address for each connection.
+        return self._made_room_among(str, client) or self._made_room_among(client_site, client)
+
+    def _made_room_among(self, group_of: Callable[[str], str], client: str) -> bool:
+        counts = Counter[str]()
+        for address, connections in self._inside.items():
+            counts[group_of(address)] += len(connections)
+        most = max(counts, key=counts.__getitem__)
         # With one more connection than `client` the two would only change places, again and again.
-        if len(self._inside[most]) <= len(self._inside.get(client, ())) + 1:
+        if counts[most] <= counts[group_of(client)] + 1:
             return False
-        self._end_oldest(most)
+        addresses = [address for address in self._inside if group_of(address) == most]
+        self._end_oldest(max(addresses, key=lambda address: len(self._inside[address])))
         return True
 
     def _end_oldest(self, client: str) -> None:

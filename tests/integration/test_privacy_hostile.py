@@ -463,6 +463,13 @@ class TestWhatTheySend:
             for stream in streams:
                 await stream.aclose()
 
+    async def test_strangers_that_use_up_the_processor_do_not_delay_a_confirmed_manager(self) -> None:
+        async with manager(B) as b, manager(A, url_of(b)) as a:
+            await until(lambda: "127.0.0.1" in b._shares._confirmed_until, "A has answered B")
+            b._shares.spend("stranger", 1_000.0)
+            assert b._shares.wait_seconds("another stranger") > 0.0
+            assert await delivers(a, b)
+
     @pytest.mark.parametrize(("bomb", "why"), [(decimal_fraction, "a tag"), (empty_arrays, "more memory")])
     async def test_bombs_on_every_path_are_refused_before_they_are_built(
         self, bomb: Callable[[int], bytes], why: str, refusals: list[str]

@@ -36,6 +36,7 @@ from lacnode.privacy.manager.state_root_exchange import PeerStateRootClient, Sta
 from lacnode.privacy.manager.tessera.tessera_nodes import TesseraNodes
 from lacnode.privacy.manager.tessera.tessera_peer_api import TesseraPeerApi
 from lacnode.privacy.manager.tessera.tessera_recovery import TesseraRecovery
+from lacnode.privacy.service.address_shares import AddressShares
 from lacnode.privacy.service.client_certificates import ClientCertificateCheck, RefusedClients
 from lacnode.privacy.service.client_routes import ClientRoutes
 from lacnode.privacy.service.manager_discovery import ManagerDiscovery
@@ -128,7 +129,10 @@ class ManagerService:
         # The order below follows the needs: the policy, the sender that obeys it, the directory, the quota that asks
         # the directory, and the manager that uses all of them.
         self._policy = _policy(settings)
-        self._sender = HttpPeerSender(None if settings.tls is None else settings.tls.client, self._policy)
+        self._shares = AddressShares()
+        self._sender = HttpPeerSender(
+            None if settings.tls is None else settings.tls.client, self._policy, self._confirm_address
+        )
         self._peers = PeerDirectory(
             keys.public_keys,
             others=settings.other_nodes,
@@ -182,7 +186,7 @@ class ManagerService:
             scheme = "http" if settings.tls is None else "https"
             # The port may be 0 in the settings. So the own URL is known only now, and the proofs of keys need it.
             self._peers.set_own_url(settings.node_url or f"{scheme}://{settings.node_host}:{self.node_port}")
-            routes = NodeRoutes(self.manager, self._responders, trio.CapacityLimiter(PEER_WORKERS))
+            routes = NodeRoutes(self.manager, self._responders, trio.CapacityLimiter(PEER_WORKERS), self._shares)
             secured = None if settings.tls is None else settings.tls.server
             peers = _connection_server(
                 "privacy peers",
@@ -239,6 +243,12 @@ class ManagerService:
     def _open_tessera(self, keys: KeyRing) -> TesseraNodes | None:
         urls = self._settings.tessera_nodes
         return TesseraNodes(keys, urls, self._sender, lambda: self._peers.party_info.url) if urls else None
+
+    def _confirm_address(self, url: str, address: str) -> None:
+        """Keep a part of the processor for the requests that come from `address`, if the manager at `url`, which has
+        answered from there, is confirmed, or is a manager or a Tessera of the operator."""
+        if self._peers.has_answered(url) or url in self._settings.tessera_nodes:
+            self._shares.confirm(address)
 
     def _is_key_of_called_manager(self, key: bytes) -> bool:
         """Return True if a manager named `key` (32 bytes) as its own when it was called, or if a Tessera has proven it."""

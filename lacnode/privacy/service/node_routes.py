@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import trio
 
-from lacnode.fair_share import FairShare, Shares
 from lacnode.http.http_messages import BUSY, Request, Response
 from lacnode.privacy.manager.key_proof_exchange import PROVE_PATH, ProofResponder
 from lacnode.privacy.manager.local_transaction_manager import LocalTransactionManager
@@ -25,6 +24,7 @@ from lacnode.privacy.manager.recovery_boxes import PUSH_WITH_BOXES_PATH
 from lacnode.privacy.manager.state_root_exchange import ROOTS_PATH, StateRootResponder
 from lacnode.privacy.manager.tessera.tessera_nodes import OCTETS_HEADER, VALIDATE_PATH
 from lacnode.privacy.manager.tessera.tessera_peer_api import TesseraPeerApi
+from lacnode.privacy.service.address_shares import AddressShares
 from lacnode.privacy.service.error_responses import error_response, store_failure_response
 from lacnode.privacy.transaction_manager import EnclaveError, EnclaveUnreachableError
 
@@ -43,12 +43,6 @@ _LARGEST = {
 
 LARGE_REQUEST_BYTES = 2**20
 """Length from which requests are computed one at a time. A request takes about four times its length meanwhile."""
-
-PEERS_SHARE, ADDRESS_SHARE, MIN_ADDRESS_SHARE = 0.4, 0.25, 0.05
-"""Shares of one processor: for all peers, for one address, and for one address when all of them want too much."""
-
-BURST_SECONDS = 5.0
-"""How long an address may save up its share."""
 
 REQUEST_SECONDS = 0.0001
 """The time of the event loop that counts for each request."""
@@ -75,16 +69,20 @@ class RespondersBeyondOrion:
 
 class NodeRoutes:
     """The request handler of the node API. Worker threads, bounded by `limiter`, compute the answers. Each address has
-    a share of the processor."""
+    one of `shares` of the processor."""
 
     def __init__(
-        self, manager: LocalTransactionManager, responders: RespondersBeyondOrion, limiter: trio.CapacityLimiter
+        self,
+        manager: LocalTransactionManager,
+        responders: RespondersBeyondOrion,
+        limiter: trio.CapacityLimiter,
+        shares: AddressShares,
     ) -> None:
         self._limiter, self._large_limiter = limiter, trio.CapacityLimiter(1)
         # A request has its place in `limiter` before it is given to a thread.
         self._no_limiter = trio.CapacityLimiter(math.inf)
         # Opening boxes is the expensive part. One address with many requests could use all threads.
-        self._share = FairShare(Shares(PEERS_SHARE, ADDRESS_SHARE, MIN_ADDRESS_SHARE, BURST_SECONDS))
+        self._shares = shares
         # A payload may be long. Its body is taken, so that the intake can free it once it is decoded.
         # The first three paths are Orion's. The others are lacnode's: an Orion answers 404 to them.
         posts: dict[str, Call] = {
@@ -127,7 +125,7 @@ class NodeRoutes:
                 return BUSY
             # Reading and answering takes time of the event loop, which counts too. Otherwise a flood of the cheapest
             # requests would take a whole processor.
-            self._share.spend(request.client, REQUEST_SECONDS, time.monotonic())
+            self._shares.spend(request.client, REQUEST_SECONDS)
             if request.method == "GET":
                 return _text("I'm up!")
             answer = self._posts[_route(request)]
@@ -135,7 +133,7 @@ class NodeRoutes:
                 _answer_counted, answer, request, limiter=self._no_limiter
             )
             # The time counts for the address, also if the request is refused or its answer fails.
-            self._share.spend(request.client, seconds, time.monotonic())
+            self._shares.spend(request.client, seconds)
         if isinstance(response, Exception):
             raise response
         return response
@@ -156,14 +154,14 @@ class NodeRoutes:
                 await turn.enter_async_context(self._limiter)
                 # Requests that had found a share left have used it up meanwhile, perhaps. What they take is known only
                 # now. Without this look, all requests that come together would be computed.
-                if self._share.wait_seconds(request.client, time.monotonic()) == 0.0:
+                if self._shares.wait_seconds(request.client) == 0.0:
                     return True
                 await turn.aclose()
         return False
 
     async def _wait_for_share(self, client: str) -> bool:
         end = trio.current_time() + MAX_WAIT_SECONDS
-        while (wait := self._share.wait_seconds(client, time.monotonic())) > 0.0:
+        while (wait := self._shares.wait_seconds(client)) > 0.0:
             if trio.current_time() + wait > end:
                 return False
             await trio.sleep(wait)

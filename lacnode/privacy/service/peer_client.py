@@ -2,7 +2,7 @@
 
 import ssl
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 
 import structlog
@@ -44,11 +44,18 @@ class HttpPeerSender:
     `post_in_event_loop` is for tasks of that loop. At most `MAX_OPEN_CALLS` calls are open at a time.
 
     `tls` is for https URLs, None for the system's roots. `policy` says which addresses may be called, None for public
-    addresses alone.
+    addresses alone. `on_answer` is called in the event loop with the URL of each manager that answers with status 200 or
+    201, and with its address (as `client_address` returns it).
     """
 
-    def __init__(self, tls: ClientTls | None = None, policy: AddressPolicy | None = None) -> None:
+    def __init__(
+        self,
+        tls: ClientTls | None = None,
+        policy: AddressPolicy | None = None,
+        on_answer: Callable[[str, str], None] = lambda url, address: None,
+    ) -> None:
         self._tls = tls
+        self._on_answer = on_answer
         self._policy = policy or AddressPolicy()
         self._token: trio.lowlevel.TrioToken | None = None
         self._nursery: trio.Nursery | None = None
@@ -160,6 +167,7 @@ class HttpPeerSender:
             try:
                 answer = await self._send_by_trusted_client(call, largest)
                 if answer.status in SUCCESSES:
+                    self._on_answer(call.url, answer.address)
                     return answer.body
                 # The body of an error is not read. Only the fact that a manager is there counts.
                 log.debug(f"{call.url} answers {answer.status} to {call.path}")

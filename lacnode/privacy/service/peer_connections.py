@@ -5,10 +5,11 @@ This module must not choose what is sent.
 """
 
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import trio
 
+from lacnode.client_address import client_address
 from lacnode.privacy.manager.peer_sender import PeerCall
 from lacnode.privacy.service.fingerprints import Fingerprints
 from lacnode.privacy.service.peer_exchange import PeerAnswer, PeerOrigin, encode_request, exchange, parse_origin
@@ -24,11 +25,13 @@ class UntrustedCertificateError(Exception):
 
 @dataclass(slots=True)
 class _Connection:
-    """An open connection to `origin`, over TLS or not. It was last used at `since` (seconds of trio's clock)."""
+    """An open connection to `origin`, over TLS or not, whose other end is at `address`. It was last used at `since`
+    (seconds of trio's clock)."""
 
     origin: PeerOrigin
     stream: trio.abc.Stream
     socket: trio.socket.SocketType
+    address: str
     since: float = 0.0
 
 
@@ -74,7 +77,7 @@ class PeerConnections:
         try:
             connection = await self._take(origin) or await self._connect(origin)
             answer = await exchange(connection.stream, request, max_answer_bytes)
-            return answer
+            return replace(answer, address=connection.address)
         finally:
             # Also when the call is cancelled: no other code has the connection.
             self._in_use_count -= 1
@@ -112,8 +115,9 @@ class PeerConnections:
         if self._unused and len(self._unused) + self._in_use_count > self._max_open:
             await _close(self._unused.pop(0).stream)
         stream = await self._network.connect(origin.host, origin.port, CONNECT_SECONDS)
+        address = client_address(stream)
         if not origin.is_tls:
-            return _Connection(origin, stream, stream.socket)
+            return _Connection(origin, stream, stream.socket, address)
         secured = trio.SSLStream(stream, self._context, server_hostname=origin.host, https_compatible=True)
         is_trusted = False
         try:
@@ -128,7 +132,7 @@ class PeerConnections:
                 await _close(stream)
         if not is_trusted:
             raise UntrustedCertificateError(origin.name)
-        return _Connection(origin, secured, stream.socket)
+        return _Connection(origin, secured, stream.socket, address)
 
     async def _is_known(self, origin: PeerOrigin, secured: trio.SSLStream[trio.SocketStream]) -> bool:
         """Return True if the certificate has a known fingerprint, and if fingerprints do not count."""

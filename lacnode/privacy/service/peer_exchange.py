@@ -70,11 +70,13 @@ class PeerOrigin:
 @dataclass(frozen=True, slots=True)
 class PeerAnswer:
     """The answer of a manager. `body` is empty if `status` is not one of `SUCCESSES`: it was not read then.
-    `keeps_connection` says that another request may follow on the connection."""
+    `keeps_connection` says that another request may follow on the connection. `address` is the other end of the
+    connection, as `client_address` returns it. It is empty until `PeerConnections` has set it."""
 
     status: int
     body: bytes
     keeps_connection: bool
+    address: str = ""
 
 
 # A push goes to the same few URLs again and again.

@@ -22,6 +22,7 @@ from lacnode.privacy.manager.peer_directory import PeerDirectory
 from lacnode.privacy.manager.proven_requests import RequestAuthenticator
 from lacnode.privacy.manager.state_root_exchange import StateRootResponder
 from lacnode.privacy.manager.tessera.tessera_peer_api import TesseraPeerApi
+from lacnode.privacy.service.address_shares import AddressShares
 from lacnode.privacy.service.manager_service import MAX_PEER_ARRIVING_BYTES
 from lacnode.privacy.service.node_routes import (
     LARGE_REQUEST_BYTES,
@@ -47,7 +48,7 @@ def opened(tessera: TesseraPeerApi | None = None) -> NodeRoutes:
         StateRootResponder(challenges),
         tessera,
     )
-    return NodeRoutes(manager, responders, trio.CapacityLimiter(2))
+    return NodeRoutes(manager, responders, trio.CapacityLimiter(2), AddressShares())
 
 
 @pytest.fixture
@@ -61,7 +62,8 @@ def request(client: str, path: str = "/partyinfo") -> Request:
 
 
 async def test_an_address_that_has_used_up_its_share_waits_and_others_do_not(routes: NodeRoutes) -> None:
-    routes._share.spend("attacker", 1_000.0, time.monotonic())
+    routes._shares.confirm("member")
+    routes._shares.spend("attacker", 1_000.0)
     with trio.fail_after(20):
         assert (await routes.answer(request("attacker"))).status == 503
         assert (await routes.answer(request("member"))).status == 200
@@ -71,8 +73,8 @@ async def test_what_a_request_takes_counts_for_its_address(routes: NodeRoutes) -
     for _ in range(3):
         await routes.answer(request("member"))
     now = time.monotonic()
-    most, _ = routes._share._of("member", now)
-    untouched, _ = routes._share._of("other", now)
+    most, _ = routes._shares._all._of("member", now)
+    untouched, _ = routes._shares._all._of("other", now)
     assert most._left < untouched._left
 
 
@@ -80,9 +82,9 @@ async def test_the_cheapest_request_counts_and_waits_too(routes: NodeRoutes) -> 
     """A flood of them would take a whole processor."""
     ask = Request("GET", "/upcheck", {}, b"", "member")
     assert (await routes.answer(ask)).status == 200
-    now = time.monotonic()
-    assert routes._share._of("member", now)[0]._left < routes._share._of("other", now)[0]._left
-    routes._share.spend("attacker", 1_000.0, time.monotonic())
+    now, share = time.monotonic(), routes._shares._all
+    assert share._of("member", now)[0]._left < share._of("other", now)[0]._left
+    routes._shares.spend("attacker", 1_000.0)
     with trio.fail_after(20):
         assert (await routes.answer(Request("GET", "/upcheck", {}, b"", "attacker"))).status == 503
 
@@ -156,7 +158,7 @@ async def status(stream: trio.abc.Stream) -> int:
 
 async def test_a_whole_request_that_waits_for_its_share_gives_way_to_one_that_arrives(routes: NodeRoutes) -> None:
     """Attack: an address that has used up its share fills the port with whole requests, which wait for seconds."""
-    routes._share.spend("attacker", 1.9, time.monotonic())
+    routes._shares.spend("attacker", 1.9)
     async with connected(routes, 1_000, ["attacker", "member"]) as (attacker, member):
         await attacker.send_all(sent(bytes(999)))
         await trio.testing.wait_all_tasks_blocked()
@@ -213,7 +215,7 @@ async def test_a_request_waits_again_if_others_of_its_address_have_used_up_the_s
         for _ in range(2):
             await pushes.wait_until_one_begins()
         await trio.testing.wait_all_tasks_blocked()
-        routes._share.spend("attacker", 1_000.0, time.monotonic())
+        routes._shares.spend("attacker", 1_000.0)
         pushes.end(3)
         assert sorted([await status(attacker) for attacker in attackers]) == [200, 200, 503]
 

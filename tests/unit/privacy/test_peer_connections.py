@@ -90,6 +90,11 @@ async def test_the_request_has_a_host_and_the_length_of_its_body(connections: Pe
     ]
 
 
+async def test_an_answer_names_the_address_that_it_comes_from(connections: PeerConnections) -> None:
+    async with server() as (_, url):
+        assert [(await connections.send(post(url), LARGEST)).address for _ in range(2)] == ["127.0.0.1"] * 2
+
+
 @pytest.mark.parametrize("answer", [ANSWER, CHUNKED, ANSWER.replace(b"OK", b"\xe9"), REFUSED])
 async def test_the_next_call_uses_the_open_connection(connections: PeerConnections, answer: bytes) -> None:
     async with server(answer) as (there, url):
