@@ -463,6 +463,16 @@ class TestWhatTheySend:
             for stream in streams:
                 await stream.aclose()
 
+    async def test_connections_of_an_address_that_has_used_up_its_share_are_closed(self) -> None:
+        async with manager(B) as b:
+            assert b.node_port is not None
+            b._shares.spend("127.0.0.1", 1_000.0)
+            async with await trio.open_tcp_stream("127.0.0.1", b.node_port) as stream:
+                with trio.fail_after(PATIENCE):
+                    assert await stream.receive_some(1) == b""
+            async with httpx.AsyncClient(timeout=PATIENCE) as client:
+                assert (await client.get(f"http://127.0.0.1:{b.client_port}/upcheck")).text == "I'm up!"
+
     async def test_strangers_that_use_up_the_processor_do_not_delay_a_confirmed_manager(self) -> None:
         async with manager(B) as b, manager(A, url_of(b)) as a:
             await until(lambda: "127.0.0.1" in b._shares._confirmed_until, "A has answered B")

@@ -2,9 +2,10 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -195,6 +196,7 @@ class ManagerService:
                 routes.largest_body,
                 ArrivingBodies(MAX_PEER_ARRIVING_BYTES),
                 MAX_CONNECTIONS_PER_ADDRESS,
+                partial(routes.admits_connection, is_tls=secured is not None),
             )
             nursery.start_soon(peers.serve, listeners)
             if settings.client_port is not None:
@@ -351,6 +353,7 @@ def _connection_server(
     max_body: int | Callable[[Request], int],
     arriving: ArrivingBodies,
     per_address: float = math.inf,
+    admits: Callable[[str], Awaitable[bool]] | None = None,
 ) -> ConnectionServer:
     # Each port has its own bounds. A flood at the port for peers leaves the port for clients usable.
     backlog = SendBacklog(MAX_WAITING_RESPONSE_BYTES)
@@ -359,6 +362,9 @@ def _connection_server(
 
     async def handle_connection(stream: trio.SocketStream) -> None:
         client = client_address(stream)
+        # Before anything is computed for the connection: a handshake costs this side more than the other one.
+        if admits is not None and not await admits(client):
+            return
         if tls is None or handshakes is None:
             await HttpConnection(stream, routes, max_body, backlog, arriving, client).run()
             return

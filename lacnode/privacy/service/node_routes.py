@@ -44,11 +44,18 @@ _LARGEST = {
 LARGE_REQUEST_BYTES = 2**20
 """Length from which requests are computed one at a time. A request takes about four times its length meanwhile."""
 
-REQUEST_SECONDS = 0.0001
-"""The time of the event loop that counts for each request."""
+REQUEST_SECONDS, REFUSED_HEAD_SECONDS = 0.0001, 0.0005
+"""The time of the event loop that counts for each request, and for a refused head, after which the connection ends."""
+
+CONNECTION_SECONDS, TLS_CONNECTION_SECONDS = 0.0005, 0.003
+"""The estimated processor time that counts for each new connection, and for one with TLS."""
 
 MAX_WAIT_SECONDS = 10.0
 """How long a request may wait for the share of its address and for a thread."""
+
+MAX_CONNECTION_WAIT_SECONDS = 2.0
+"""How long a new connection may wait for the share of its address. One address that opens many at once thus owes less than
+all addresses together may save up: the others do not wait for it."""
 
 TEXT = ("content-type", "text/plain")
 CBOR = ("content-type", "application/cbor")
@@ -107,9 +114,21 @@ class NodeRoutes:
         it is known."""
         if head.method == "GET" and head.target == "/upcheck":
             return None
+        if head.method == "POST" and _route(head) in self._posts:
+            return None
+        self._shares.spend(head.client, REFUSED_HEAD_SECONDS)
         # A refused head closes the connection. Its body is never read, however long it claims to be.
-        known = head.method == "POST" and _route(head) in self._posts
-        return None if known else Response(404, close=True)
+        return Response(404, close=True)
+
+    async def admits_connection(self, client: str, *, is_tls: bool) -> bool:
+        """Count a new connection of the address `client`, and wait until the address has a share of the processor left.
+        Return False if that takes longer than `MAX_CONNECTION_WAIT_SECONDS`: the connection is to be closed then."""
+        # What is closed at once does not count. A flood would otherwise lock out the other managers that share the address
+        # for longer than it lasts.
+        if self._shares.wait_seconds(client) > MAX_CONNECTION_WAIT_SECONDS:
+            return False
+        self._shares.spend(client, TLS_CONNECTION_SECONDS if is_tls else CONNECTION_SECONDS)
+        return await self._wait_for_share(client, MAX_CONNECTION_WAIT_SECONDS)
 
     def largest_body(self, head: Request) -> int:
         """Return the largest allowed size of the body of this request in bytes, by its path."""
@@ -121,11 +140,12 @@ class NodeRoutes:
         the port drops the request meanwhile, the response is `BUSY`. Errors of the manager become responses with
         Orion's error code."""
         async with AsyncExitStack() as turn:
-            if not await self._wait_for_turn(request, turn):
-                return BUSY
-            # Reading and answering takes time of the event loop, which counts too. Otherwise a flood of the cheapest
-            # requests would take a whole processor.
+            has_turn = await self._wait_for_turn(request, turn)
+            # Reading and answering takes time of the event loop, which counts too, also for a refusal. Otherwise a flood
+            # of the cheapest requests would take a whole processor.
             self._shares.spend(request.client, REQUEST_SECONDS)
+            if not has_turn:
+                return BUSY
             if request.method == "GET":
                 return _text("I'm up!")
             answer = self._posts[_route(request)]
@@ -145,7 +165,7 @@ class NodeRoutes:
         # the requests of others, which still arrive, would be the only ones that could be dropped.
         with trio.move_on_after(MAX_WAIT_SECONDS), request.waiting_for_turn():
             # An address that has used its share waits without a thread. Its requests cannot delay other addresses.
-            while await self._wait_for_share(request.client):
+            while await self._wait_for_share(request.client, MAX_WAIT_SECONDS):
                 if request.method == "GET":
                     return True
                 # Before the thread: large requests that wait for each other must leave the other threads to small ones.
@@ -159,8 +179,8 @@ class NodeRoutes:
                 await turn.aclose()
         return False
 
-    async def _wait_for_share(self, client: str) -> bool:
-        end = trio.current_time() + MAX_WAIT_SECONDS
+    async def _wait_for_share(self, client: str, seconds: float) -> bool:
+        end = trio.current_time() + seconds
         while (wait := self._shares.wait_seconds(client)) > 0.0:
             if trio.current_time() + wait > end:
                 return False

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -37,7 +37,7 @@ from tests.unit.privacy.test_tessera import ours
 OWN = KeyPair.from_private_bytes(bytes([51]) * 32)
 
 
-def opened(tessera: TesseraPeerApi | None = None) -> NodeRoutes:
+def opened(tessera: TesseraPeerApi | None = None, clock: Callable[[], float] = time.monotonic) -> NodeRoutes:
     keys, store = KeyRing([OWN]), PayloadStore()
     manager = LocalTransactionManager(keys, store, PeerDirectory([OWN.public], "http://own"), ManagerNetwork())
     challenges = RequestAuthenticator(keys)
@@ -48,7 +48,7 @@ def opened(tessera: TesseraPeerApi | None = None) -> NodeRoutes:
         StateRootResponder(challenges),
         tessera,
     )
-    return NodeRoutes(manager, responders, trio.CapacityLimiter(2), AddressShares())
+    return NodeRoutes(manager, responders, trio.CapacityLimiter(2), AddressShares(clock))
 
 
 @pytest.fixture
@@ -87,6 +87,69 @@ async def test_the_cheapest_request_counts_and_waits_too(routes: NodeRoutes) -> 
     routes._shares.spend("attacker", 1_000.0)
     with trio.fail_after(20):
         assert (await routes.answer(Request("GET", "/upcheck", {}, b"", "attacker"))).status == 503
+
+
+async def test_refused_heads_count_for_their_address() -> None:
+    """Attack: a path that no manager has, on a new connection each time."""
+    routes = opened(clock=lambda: 0.0)
+    for _ in range(3_000):
+        refusal = routes.answer_head(Request("GET", "/x", {}, b"", "attacker"))
+        assert refusal is not None
+        assert refusal.status == 404
+    assert routes._shares.wait_seconds("attacker") > 0.0
+    assert routes._shares.wait_seconds("member") == 0.0
+
+
+async def test_a_request_that_is_told_to_come_later_counts_for_its_address() -> None:
+    routes = opened(clock=lambda: 0.0)
+    routes._shares.spend("attacker", 1_000.0)
+    before = routes._shares.wait_seconds("attacker")
+    assert (await routes.answer(request("attacker"))).status == 503
+    assert routes._shares.wait_seconds("attacker") > before
+
+
+@pytest.mark.parametrize(("is_tls", "count"), [(False, 2_600), (True, 434)], ids=["plain", "tls"])
+async def test_new_connections_wait_for_the_share_of_their_address(is_tls: bool, count: int) -> None:
+    """Attack: connections that send nothing, or a request that is refused."""
+    routes, admitted = opened(clock=lambda: 0.0), list[bool]()
+
+    async def connect() -> None:
+        admitted.append(await routes.admits_connection("attacker", is_tls=is_tls))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(count):
+            nursery.start_soon(connect)
+        with trio.fail_after(60):
+            await trio.testing.wait_all_tasks_blocked()
+            assert count // 2 < sum(admitted) < count
+            assert await routes.admits_connection("member", is_tls=is_tls)
+        nursery.cancel_scope.cancel()
+
+
+async def test_an_address_that_opens_many_connections_at_once_delays_no_other_address() -> None:
+    routes, admitted = opened(clock=lambda: 0.0), list[bool]()
+
+    async def connect() -> None:
+        admitted.append(await routes.admits_connection("attacker", is_tls=False))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(10_000):
+            nursery.start_soon(connect)
+        with trio.fail_after(60):
+            await trio.testing.wait_all_tasks_blocked()
+            assert admitted.count(False) > 5_000
+            assert await routes.admits_connection("member", is_tls=False)
+            assert (await routes.answer(request("member"))).status == 200
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_connection_is_closed_if_its_address_has_used_too_much_and_counts_no_more() -> None:
+    """Other managers may be behind the address. They need not wait longer for what was closed."""
+    routes = opened(clock=lambda: 0.0)
+    routes._shares.spend("attacker", 1_000.0)
+    before = routes._shares.wait_seconds("attacker")
+    assert not await routes.admits_connection("attacker", is_tls=False)
+    assert routes._shares.wait_seconds("attacker") == before
 
 
 async def test_large_requests_are_computed_one_after_the_other_and_small_ones_beside(routes: NodeRoutes) -> None:
@@ -156,8 +219,9 @@ async def status(stream: trio.abc.Stream) -> int:
     return int(bytes(await stream.receive_some()).split()[1])
 
 
-async def test_a_whole_request_that_waits_for_its_share_gives_way_to_one_that_arrives(routes: NodeRoutes) -> None:
+async def test_a_whole_request_that_waits_for_its_share_gives_way_to_one_that_arrives() -> None:
     """Attack: an address that has used up its share fills the port with whole requests, which wait for seconds."""
+    routes = opened(clock=lambda: 0.0)
     routes._shares.spend("attacker", 1.9)
     async with connected(routes, 1_000, ["attacker", "member"]) as (attacker, member):
         await attacker.send_all(sent(bytes(999)))
