@@ -16,7 +16,7 @@ import nacl.exceptions
 
 from lacnode.privacy.keys import KEY_BYTES, KeyPair, KeyRing
 from lacnode.privacy.manager.cbor_records import CborError, decode_map, encode_map
-from lacnode.privacy.manager.orion_party_info import is_same_manager, is_url
+from lacnode.privacy.manager.orion_party_info import ManagerAddress, is_same_manager, is_url, manager_address
 from lacnode.privacy.manager.peer_sender import PeerSender
 from lacnode.privacy.transaction_manager import EnclaveError
 from lacnode.rate_limited_log import RateLimitedLog
@@ -77,18 +77,31 @@ class ProofAnswer(Enum):
     SILENT = "silent"
 
 
-def request_proofs(own: KeyPair, urls_by_key: Mapping[bytes, str], sender: PeerSender) -> dict[bytes, ProofAnswer]:
+def request_proofs(
+    own: KeyPair,
+    urls_by_key: Mapping[bytes, str],
+    sender: PeerSender,
+    may_ask_more: Callable[[], bool] = lambda: True,
+) -> dict[bytes, ProofAnswer]:
     """Ask the manager at the URL of each key (32 bytes) in `urls_by_key` to prove to `own` that it has the private key.
     Return its reaction for every key. A manager that does not answer raises no error.
 
-    The URLs are asked at the same time, as far as the limit of open calls of `sender` allows, and each URL for one key
-    at a time. If one URL has several keys, this blocks for one call after the other for them.
+    The managers are asked at the same time, as far as the limit of open calls of `sender` allows, and each manager for
+    one key at a time. If one manager has several keys, this blocks for one call after the other for them. A manager
+    that did not answer once is not asked for its other keys. After the first keys, `may_ask_more` is called before each
+    further round of questions. The keys that are not asked for count as SILENT.
     """
     answers: dict[bytes, ProofAnswer] = {}
-    while left := {key: url for key, url in urls_by_key.items() if key not in answers}:
-        # The dictionary has one key for each URL. A manager with many keys must not get many requests at once.
+    places = {key: manager_address(url) for key, url in urls_by_key.items()}
+    silent: set[ManagerAddress] = set()
+    while left := {key: place for key, place in places.items() if key not in answers and place not in silent}:
+        if answers and not may_ask_more():
+            break
+        # One key for each manager. A manager with many keys must not get many requests at once, also if it names each
+        # key with another path behind its host.
+        turns = {place: key for key, place in left.items()}
         # A new challenge for each key. One answer can then not serve for two questions.
-        questions = {url: (key, secrets.token_bytes(KEY_BYTES)) for key, url in left.items()}
+        questions = {urls_by_key[key]: (key, secrets.token_bytes(KEY_BYTES)) for key in turns.values()}
         requests = {
             url: encode_map({"from": own.public, "of": key, "challenge": challenge})
             for url, (key, challenge) in questions.items()
@@ -96,7 +109,10 @@ def request_proofs(own: KeyPair, urls_by_key: Mapping[bytes, str], sender: PeerS
         found = sender.post(PROVE_PATH, requests)
         for url, (key, challenge) in questions.items():
             answers[key] = _judge_proof(found.get(url), own, key, url, challenge)
-    return answers
+            # Each further question to a silent manager would cost its whole time limit again.
+            if answers[key] is ProofAnswer.SILENT:
+                silent.add(places[key])
+    return {key: answers.get(key, ProofAnswer.SILENT) for key in urls_by_key}
 
 
 def proves_key(own: KeyPair, key: bytes, url: str, sender: PeerSender) -> bool:

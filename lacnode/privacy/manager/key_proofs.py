@@ -7,19 +7,25 @@ This module must not send anything but these questions.
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from urllib.parse import urlsplit
 
 from lacnode.privacy.keys import KeyRing, to_base64
 from lacnode.privacy.manager.key_proof_exchange import ProofAnswer, request_proofs
-from lacnode.privacy.manager.orion_party_info import is_same_manager
+from lacnode.privacy.manager.orion_party_info import ManagerAddress, is_same_manager, manager_address
 from lacnode.privacy.manager.peer_sender import PeerSender
 from lacnode.rate_limited_log import RateLimitedLog
 
 PROVEN_SECONDS = 600.0
 UNPROVEN_SECONDS = 60.0
-"""How long a proof is valid, and how long an accepted missing proof is valid."""
+"""How long a proof is valid, and how long a missing or false proof is remembered."""
+
+ALL_PROOFS_SECONDS = 8.0
+"""The time after which no more proofs are asked for in one request. A question that began before it may end later."""
+
+ANNOUNCEMENT_WAIT_SECONDS = 0.5
+"""How long after the begin of a question other announcements without a proof wait for its answer."""
 
 MAX_REMEMBERED_PROOFS = 4096
 
@@ -38,8 +44,8 @@ class KeyProofStatus(Enum):
 
 
 class KeyProofs:
-    """Asks managers for proofs of their keys over `sender`, and remembers good answers. Safe to use from several
-    threads.
+    """Asks managers for proofs of their keys over `sender`, and remembers all answers but silence. Safe to use from
+    several threads.
 
     `unproven_at` are URLs where no proof is needed if the manager there does not know the question. `clock` returns
     monotonic seconds. A call blocks for the time of its requests, so the event loop must not make it.
@@ -58,19 +64,25 @@ class KeyProofs:
         self._clock = clock
         self._lock = threading.Lock()
         self._statuses: dict[tuple[bytes, str], tuple[KeyProofStatus, float]] = {}
-        self._silent: dict[str, float] = {}
         # A manager can name a thousand keys as its own.
         self._log = RateLimitedLog("privacy", clock)
+        # By manager: whether it may be an Orion, and until when this counts.
+        self._verdicts: dict[ManagerAddress, tuple[bool, float]] = {}
+        # By manager: the event that ends the question of a thread to it, and until when other threads wait for that.
+        self._questions: dict[ManagerAddress, tuple[threading.Event, float]] = {}
 
     def query_proof_statuses(self, urls_by_key: Mapping[bytes, str]) -> dict[bytes, KeyProofStatus]:
-        """Return the status of each key (32 bytes) at its URL. PROVEN is remembered for `PROVEN_SECONDS`, UNPROVEN for
-        `UNPROVEN_SECONDS`. For all other keys the managers are asked. EnclaveError `NoSenderKey` if this manager has no
-        key."""
+        """Return the status of each key (32 bytes) at its URL. PROVEN is remembered for `PROVEN_SECONDS`, UNPROVEN and
+        REFUSED for `UNPROVEN_SECONDS`. For all other keys the managers are asked. A key that was not asked for within
+        `ALL_PROOFS_SECONDS` is SILENT, and so are all keys of a manager that did not answer once. EnclaveError
+        `NoSenderKey` if this manager has no key."""
         found = {
             key: status for key, url in urls_by_key.items() if (status := self._known_status(key, url)) is not None
         }
         asked = {key: url for key, url in urls_by_key.items() if key not in found}
-        for key, answer in request_proofs(self._keys.sender_pair(None), asked, self._sender).items():
+        until = self._clock() + ALL_PROOFS_SECONDS
+        answers = request_proofs(self._keys.sender_pair(None), asked, self._sender, lambda: self._clock() < until)
+        for key, answer in answers.items():
             found[key] = self._judge_answer(key, asked[key], answer)
         return found
 
@@ -79,38 +91,72 @@ class KeyProofs:
         manager does not know the question for a proof. An Orion announces groups without a proof.
 
         `urls_by_key` has public keys (32 bytes) and their URLs: only keys that the manager there has named as its own.
-        A manager is asked if its answer is not known. One that does not answer counts as no Orion, and this method does
-        not ask it again within `UNPROVEN_SECONDS`. EnclaveError `NoSenderKey` if this manager has no key.
+        A manager is asked for one of them at most once in `UNPROVEN_SECONDS`, and by one thread. One that does not
+        answer counts as no Orion, and so does one whose answer to another thread does not come within
+        `ANNOUNCEMENT_WAIT_SECONDS`. EnclaveError `NoSenderKey` if a manager is to be asked and this manager has no key.
         """
-        now = self._clock()
+        # Any machine can announce groups at any time, and a thread waits for the answers. A silent manager, or a slow
+        # one with many keys, would occupy all threads for other managers. One answer shows if it knows the question.
+        listed = {manager_address(url): key for key, url in urls_by_key.items() if self._needs_no_proof(url)}
+        own, others = self._begin_questions(listed)
+        try:
+            if own:
+                statuses = self.query_proof_statuses({listed[address]: urls_by_key[listed[address]] for address in own})
+                self._store_verdicts({address: statuses[listed[address]] for address in own})
+        finally:
+            # Also after an error. Other threads wait for these questions.
+            self._end_questions(own)
+        for question, until in others:
+            question.wait(max(0.0, until - self._clock()))
         with self._lock:
-            # Any machine can ask this at any time, and a thread waits for the answers. A silent manager would occupy all
-            # threads for other managers.
-            self._silent = {url: until for url, until in self._silent.items() if now < until}
-            silent = set(self._silent)
-        listed = {key: url for key, url in urls_by_key.items() if url not in silent and self._needs_no_proof(url)}
-        statuses = self.query_proof_statuses(listed)
-        with self._lock:
-            for key, status in statuses.items():
-                if status is KeyProofStatus.SILENT:
-                    self._silent[listed[key]] = self._clock() + UNPROVEN_SECONDS
-        return KeyProofStatus.UNPROVEN in statuses.values()
+            return any(self._verdicts.get(address, (False, 0.0))[0] for address in listed)
 
     def _needs_no_proof(self, url: str) -> bool:
         return any(is_same_manager(url, listed) for listed in self._unproven_at)
 
+    def _begin_questions(
+        self, addresses: Iterable[ManagerAddress]
+    ) -> tuple[list[ManagerAddress], list[tuple[threading.Event, float]]]:
+        """Return the managers that this thread is to ask, and the questions of other threads to the others."""
+        own: list[ManagerAddress] = []
+        others: list[tuple[threading.Event, float]] = []
+        with self._lock:
+            now = self._clock()
+            self._verdicts = {address: verdict for address, verdict in self._verdicts.items() if now < verdict[1]}
+            for address in addresses:
+                if address in self._questions:
+                    others.append(self._questions[address])
+                elif address not in self._verdicts:
+                    own.append(address)
+                    self._questions[address] = (threading.Event(), now + ANNOUNCEMENT_WAIT_SECONDS)
+        return own, others
+
+    def _store_verdicts(self, statuses: Mapping[ManagerAddress, KeyProofStatus]) -> None:
+        with self._lock:
+            until = self._clock() + UNPROVEN_SECONDS
+            for address, status in statuses.items():
+                self._verdicts[address] = (status is KeyProofStatus.UNPROVEN, until)
+
+    def _end_questions(self, own: Iterable[ManagerAddress]) -> None:
+        with self._lock:
+            for address in own:
+                self._questions.pop(address)[0].set()
+
     def _judge_answer(self, key: bytes, url: str, answer: ProofAnswer) -> KeyProofStatus:
-        # Only good answers are remembered. A manager that was down, or is being updated, must be asked again at the next
-        # payload, not a minute later.
         if answer is ProofAnswer.PROVES:
             return self._store_status(key, url, KeyProofStatus.PROVEN, PROVEN_SECONDS)
-            # FAILS is not REFUSES: a manager that gives a false proof knows the question, so it is no Orion.
+        # Silence is not remembered. A manager that was down, or is being updated, must be asked again at the next payload,
+        # not a minute later.
+        if answer is ProofAnswer.SILENT:
+            return KeyProofStatus.SILENT
+        # FAILS is not REFUSES: a manager that gives a false proof knows the question, so it is no Orion.
         if answer is ProofAnswer.REFUSES and self._needs_no_proof(url):
             text = f"the manager at {url} gives no proof of its key {to_base64(key)}, as an Orion"
             # One line for each host: only the operator names hosts that need no proof.
             self._log.warning(urlsplit(url).hostname, text)
             return self._store_status(key, url, KeyProofStatus.UNPROVEN, UNPROVEN_SECONDS)
-        return KeyProofStatus.SILENT if answer is ProofAnswer.SILENT else KeyProofStatus.REFUSED
+        # A slow manager could otherwise occupy a thread with each of its false proofs, again and again.
+        return self._store_status(key, url, KeyProofStatus.REFUSED, UNPROVEN_SECONDS)
 
     def _known_status(self, key: bytes, url: str) -> KeyProofStatus | None:
         with self._lock:

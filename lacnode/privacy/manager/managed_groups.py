@@ -168,6 +168,8 @@ class ManagedGroups:
         if the record is refused, the quota is reached, no own key is a member, or there is no proof although the
         manager of every member could give one.
         """
+        # This comes first: other managers may be asked below, and any machine can announce a group.
+        self._require_own_member(record)
         # Orion and Tessera prove no key. Their announcements are accepted only if a member can be at such a manager.
         if proven_teller is None and not self._delivery.may_be_announced_unproven(record.members):
             raise EnclaveError("PrivacyGroupNotStored", "the sender proves no key, and every member's manager could")
@@ -182,7 +184,12 @@ class ManagedGroups:
         """Store what is new in a group record that `proven_teller` gives back: a key (32 bytes) that the other manager
         has proven. The quota does not count. EnclaveError `PrivacyGroupNotStored` if the record is refused or no own
         key is a member."""
+        self._require_own_member(record)
         self._update_group(record, lambda known: accept_recovered_group(record, known, proven_teller), is_pushed=False)
+
+    def _require_own_member(self, record: GroupRecord) -> None:
+        if all(self._keys.find_pair(member) is None for member in record.members):
+            raise EnclaveError("PrivacyGroupNotStored", "no own key is a member")
 
     def _update_group(
         self,
@@ -192,8 +199,6 @@ class ManagedGroups:
         is_pushed: bool,
         proven_teller: bytes = b"",
     ) -> None:
-        if all(self._keys.find_pair(member) is None for member in record.members):
-            raise EnclaveError("PrivacyGroupNotStored", "no own key is a member")
         try:
             # The decision is made inside the transaction of the store. Two announcements at the same time cannot both
             # decide by the old record.

@@ -17,6 +17,9 @@ MAX_PARTY_INFO_BYTES = 262_144
 HEAD_BYTES, KEY_ENTRY_BYTES, URL_ENTRY_BYTES = 64, 50, 4
 """The largest size of the parts of an encoded party info without its URLs: the head, a key entry and a URL entry."""
 
+ManagerAddress = tuple[str, str | None, int | None]
+"""The scheme, the host and the port of a manager's URL."""
+
 _URL = re.compile(r"https?://[!-~]+", re.IGNORECASE)
 """A URL has visible ASCII characters alone. A line break in it could forge lines of the log."""
 
@@ -54,11 +57,17 @@ def is_url(url: object) -> TypeGuard[str]:
     return True
 
 
+def manager_address(url: str) -> ManagerAddress:
+    """Return which manager is at `url`: its scheme, host and port, None for a part that is left out. The path does not
+    count. ValueError if the port is not a number."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port
+
+
 def is_same_manager(one: str, other: str) -> bool:
     """Return True if two URLs have the same scheme, host and port. A default port that is left out is another port.
     ValueError if a port is not a number."""
-    first, second = urlsplit(one), urlsplit(other)
-    return (first.scheme, first.hostname, first.port) == (second.scheme, second.hostname, second.port)
+    return manager_address(one) == manager_address(other)
 
 
 def truncate_party_info(view: PartyInfo) -> PartyInfo:
