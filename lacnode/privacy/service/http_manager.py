@@ -5,7 +5,6 @@ The form of its answers is checked like that of a stranger.
 
 import re
 import ssl
-import time
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -14,8 +13,11 @@ import orjson
 import structlog
 
 from lacnode.privacy.keys import KEY_BYTES, from_base64, to_base64
+from lacnode.privacy.manager.bounded_json import parse_bounded_json
 from lacnode.privacy.payload_ownership import is_legacy_group_of
 from lacnode.privacy.service.enclave_tls import EnclaveTls, UntrustedEnclaveError
+from lacnode.privacy.service.peer_exchange import BYTES_PER_PIECE, FREE_PIECES
+from lacnode.privacy.service.timed_transport import TRANSPORT_ERRORS, TimedTransport, WholeCallTimeoutError
 from lacnode.privacy.transaction_manager import (
     EnclaveError,
     EnclaveUnreachableError,
@@ -29,11 +31,19 @@ log = structlog.get_logger("privacy")
 CONNECT_SECONDS, ANSWER_SECONDS = 1.0, 5.0
 """Besu's time limits."""
 
-WHOLE_ANSWER_SECONDS = 60.0
-"""Seconds for the body of an answer. Besu bounds each part of it alone."""
+WHOLE_CALL_SECONDS = 60.0
+"""Seconds for a call from its begin to the end of its answer. Besu bounds each part of it alone."""
 
 MAX_CLIENT_ANSWER_BYTES = 33_554_432
+MAX_GROUPS_VALUES = 262_144
+"""The largest number of values in an answer with groups, separators in their texts among them. For all other answers
+`bounded_json` says it."""
+
+MAX_ERROR_ANSWER_BYTES, MAX_ERROR_CHARACTERS = 16_384, 200
+"""How much of an answer with an error is read, and how long its code may be. The rest is cut off."""
+
 ORION_CONTENT_TYPE = "application/vnd.orion.v1+json"
+WRONG_ANSWER = "the transaction manager answers what it should not"
 OLD_ORION_MESSAGE = "Incompatible Orion version. Orion version must be 1.6.0 or greater."
 
 _BASE64 = re.compile(r"\s*[A-Za-z0-9+/]{40,}={0,2}\s*")
@@ -47,8 +57,8 @@ TESSERA_CODES = (
 
 class HttpTransactionManager:
     """The manager whose client API is at `url`: a `TransactionManager`. Every request has `token` as its bearer token,
-    unless it is None. Safe to use from several threads. A call waits at most `CONNECT_SECONDS` for the connection,
-    `ANSWER_SECONDS` for each part of the answer, and `WHOLE_ANSWER_SECONDS` for the whole body.
+    unless it is None. Safe to use from several threads. A call waits at most `CONNECT_SECONDS` for the connection and
+    `ANSWER_SECONDS` for each part of the answer. The whole call takes at most `WHOLE_CALL_SECONDS`.
 
     With `tls`, the URL is that of `tls`, and the manager's certificate must be the known one. Without `tls`, an https
     URL is checked by the system's roots.
@@ -63,7 +73,7 @@ class HttpTransactionManager:
             base_url=(url if tls is None else tls.url).rstrip("/"),
             headers=headers,
             timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
-            verify=True if tls is None else tls.context,
+            transport=TimedTransport(WHOLE_CALL_SECONDS, None if tls is None else tls.context),
             # Proxies of the environment are ignored. The manager's requests have plaintexts and keys.
             trust_env=False,
         )
@@ -131,7 +141,7 @@ class HttpTransactionManager:
         }
         if seed is not None:
             body["seed"] = to_base64(seed)
-        return _group(self._post("/createPrivacyGroup", body))
+        return _group(self._post_for_groups("/createPrivacyGroup", body))
 
     def delete_group(self, group_id: bytes, sender: bytes) -> bytes:
         """Let the manager delete the group `group_id` (32 bytes) for the public key `sender`. Return the id of the
@@ -144,7 +154,7 @@ class HttpTransactionManager:
         """Return the groups of the manager that have exactly these members (public keys of 32 bytes), in any order.
         Empty if there are none. EnclaveError if the manager refuses, EnclaveUnreachableError if it does not answer or
         its answer is malformed."""
-        found = self._post("/findPrivacyGroup", {"addresses": [to_base64(member) for member in members]})
+        found = self._post_for_groups("/findPrivacyGroup", {"addresses": [to_base64(member) for member in members]})
         if not isinstance(found, list):
             raise _malformed("list of groups")
         return [_group(group) for group in found]
@@ -153,7 +163,7 @@ class HttpTransactionManager:
         """Return the group `group_id` (32 bytes) of the manager. EnclaveError if the manager refuses,
         `PrivacyGroupNotFound` if it does not know the group or deleted it. EnclaveUnreachableError if it does not
         answer or its answer is malformed."""
-        return _group(self._post("/retrievePrivacyGroup", {"privacyGroupId": to_base64(group_id)}))
+        return _group(self._post_for_groups("/retrievePrivacyGroup", {"privacyGroupId": to_base64(group_id)}))
 
     def pantheon_members(self, group_id: bytes) -> Collection[bytes] | None:
         """Return the members (public keys) of the PANTHEON group `group_id` (32 bytes). None if the manager does not
@@ -191,12 +201,19 @@ class HttpTransactionManager:
             log.warning(f"the transaction manager does not answer: {reason}")
         return EnclaveUnreachableError(f"the transaction manager does not answer: {reason}")
 
-    def _post(self, path: str, body: dict[str, Any], kind: str = "application/json") -> Any:
+    def _post_for_groups(self, path: str, body: dict[str, Any]) -> Any:
+        return self._post(path, body, max_values=MAX_GROUPS_VALUES)
+
+    def _post(
+        self, path: str, body: dict[str, Any], kind: str = "application/json", max_values: int | None = None
+    ) -> Any:
         answer = self._call("POST", path, orjson.dumps(body), kind)
         try:
-            return orjson.loads(answer)
+            return parse_bounded_json(answer, max_values)
         except orjson.JSONDecodeError:
             raise _malformed("JSON") from None
+        except ValueError as error:
+            raise EnclaveUnreachableError(f"{WRONG_ANSWER}: {error}") from None
 
     def _call(self, method: str, path: str, body: bytes = b"", kind: str = "text/plain") -> bytes:
         # No compression, so that the size of the answer is the size that arrives.
@@ -207,10 +224,10 @@ class HttpTransactionManager:
             with self._client.stream(method, path, content=body, headers=headers, extensions=checks) as response:
                 answer = _read_body(response)
                 status = response.status_code
-        # The text names the certificate's fingerprint, which the operator needs. Other errors only name their kind.
-        except UntrustedEnclaveError as error:
+        # The text names the certificate's fingerprint, or the time limit. Other errors only name their kind.
+        except (UntrustedEnclaveError, WholeCallTimeoutError) as error:
             raise self._unreachable(str(error)) from None
-        except (httpx.HTTPError, httpx.StreamError, ssl.SSLError, OSError) as error:
+        except (httpx.HTTPError, httpx.StreamError, *TRANSPORT_ERRORS, ssl.SSLError, OSError) as error:
             raise self._unreachable(_error_name(error)) from None
         self._last_reason = ""
         if status != 200:
@@ -219,20 +236,24 @@ class HttpTransactionManager:
 
 
 def _read_body(response: httpx.Response) -> bytes:
-    """Return the body of an answer. EnclaveUnreachableError if it is compressed, too long or too slow."""
+    """Return the body of an answer, of an error the first bytes. EnclaveUnreachableError if it is compressed, too long
+    or in too many pieces."""
     # httpx unpacks a body although it did not ask for a packed one, and twice if the head says so. A packed answer of
     # three thousand bytes can have gigabytes.
     if response.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
         raise _malformed("answer without compression")
     answer = bytearray()
-    until = time.monotonic() + WHOLE_ANSWER_SECONDS
-    # The answer is read in parts. A manager that sends without end must not fill the memory, nor hold a thread.
-    for part in response.iter_bytes():
-        answer += part
+    # The answer is read in pieces. A manager that sends without end must not fill the memory, and one that sends single
+    # bytes must not take a processor for the whole time of the call.
+    for pieces, piece in enumerate(response.iter_bytes(), 1):
+        answer += piece
+        if response.status_code != 200 and len(answer) >= MAX_ERROR_ANSWER_BYTES:
+            # The connection is closed, since the rest is not read.
+            return bytes(answer[:MAX_ERROR_ANSWER_BYTES])
         if len(answer) > MAX_CLIENT_ANSWER_BYTES:
             raise _malformed(f"answer of at most {MAX_CLIENT_ANSWER_BYTES} bytes")
-        if time.monotonic() > until:
-            raise _malformed(f"whole answer within {WHOLE_ANSWER_SECONDS:g} s")
+        if pieces > FREE_PIECES + len(answer) // BYTES_PER_PIECE:
+            raise _malformed(f"answer in at most {FREE_PIECES} pieces and one for {BYTES_PER_PIECE} bytes")
     return bytes(answer)
 
 
@@ -251,13 +272,17 @@ def parse_error_code(status: int, body: bytes) -> str:
     """Return Orion's error code in the `body` of an answer with another `status` than 200.
 
     For Tessera this is its text: a code if Orion has one for it, else the text without base64. `HTTP status N` if there
-    is neither. No error is raised.
+    is neither. At most the first `MAX_ERROR_CHARACTERS` are returned. No error is raised.
     """
+    return _parse_whole_error_code(status, body)[:MAX_ERROR_CHARACTERS]
+
+
+def _parse_whole_error_code(status: int, body: bytes) -> str:
     try:
-        answer = orjson.loads(body)
+        answer = parse_bounded_json(body)
         if isinstance(answer, dict) and isinstance(answer.get("error"), str):
             return str(answer["error"])
-    except orjson.JSONDecodeError:
+    except ValueError:
         pass
     # A page of a proxy may stand here. The first part of it is enough to recognise a known text.
     text = body[:1000].decode("utf-8", "replace").strip()
@@ -274,7 +299,7 @@ def parse_error_code(status: int, body: bytes) -> str:
 
 
 def _malformed(what: str) -> EnclaveUnreachableError:
-    return EnclaveUnreachableError(f"the transaction manager answers what it should not: {what} was expected")
+    return EnclaveUnreachableError(f"{WRONG_ANSWER}: {what} was expected")
 
 
 def _object(answer: Any) -> dict[str, Any]:

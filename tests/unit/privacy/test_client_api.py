@@ -8,6 +8,7 @@ from ipaddress import ip_network
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 import trio
 
@@ -61,7 +62,7 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
 
     def connected(answer: Callable[[httpx.Request], httpx.Response]) -> HttpTransactionManager:
         transport = httpx.MockTransport(answer)
-        monkeypatch.setattr(httpx, "Client", lambda **settings: real(**settings, transport=transport))
+        monkeypatch.setattr(httpx, "Client", lambda **settings: real(**{**settings, "transport": transport}))
         made.append(HttpTransactionManager("http://localhost:8888", token="a token"))
         return made[-1]
 
@@ -78,6 +79,17 @@ def served_by(routes: ClientRoutes) -> Callable[[httpx.Request], httpx.Response]
         return httpx.Response(found.status, content=found.body, headers=list(found.headers))
 
     return answer
+
+
+class Endless(httpx.SyncByteStream):
+    """The body of an answer that has `piece` again and again."""
+
+    def __init__(self, piece: bytes) -> None:
+        self.piece = piece
+
+    def __iter__(self) -> Iterator[bytes]:
+        while True:
+            yield self.piece
 
 
 class TestTheNodesSide:
@@ -176,15 +188,55 @@ class TestTheNodesSide:
                 client.receive(bytes(32))
         assert unpacked == [0]
 
-    def test_an_answer_that_comes_in_crumbs_is_left(self, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-        class Crumbs(httpx.SyncByteStream):
-            def __iter__(self) -> Iterator[bytes]:
-                while True:
-                    yield b"a"
+    def test_an_answer_that_comes_in_crumbs_is_left(self, connect: Connect) -> None:
+        client = connect(lambda request: httpx.Response(200, stream=Endless(b"a")))
+        with pytest.raises(EnclaveUnreachableError, match="answer in at most 256 pieces"):
+            client.receive(bytes(32))
 
-        monkeypatch.setattr(http_manager, "WHOLE_ANSWER_SECONDS", 0.0)
-        client = connect(lambda request: httpx.Response(200, stream=Crumbs()))
-        with pytest.raises(EnclaveUnreachableError, match="whole answer within 0 s"):
+    @pytest.mark.parametrize(
+        ("call", "values"),
+        [
+            (lambda client: client.send(SECRET, A.public, []), 10_000),
+            (lambda client: client.receive(bytes(32)), 10_000),
+            (lambda client: client.delete_group(bytes(32), A.public), 10_000),
+            (lambda client: client.find_groups([A.public]), 300_000),
+            (lambda client: client.retrieve_group(bytes(32)), 300_000),
+        ],
+        ids=["send", "receive", "delete", "find", "retrieve"],
+    )
+    def test_an_answer_with_too_many_values_is_not_parsed(
+        self,
+        connect: Connect,
+        monkeypatch: pytest.MonkeyPatch,
+        call: Callable[[HttpTransactionManager], object],
+        values: int,
+    ) -> None:
+        """32 MiB of empty lists take 0.8 GB, and no other thread runs for a second."""
+
+        def parsed(data: bytes) -> object:
+            raise AssertionError("it was parsed")
+
+        monkeypatch.setattr(orjson, "loads", parsed)
+        client = connect(lambda request: httpx.Response(200, content=b"[" + b",".join([b"[]"] * values) + b"]"))
+        with pytest.raises(EnclaveUnreachableError, match=r"answers what it should not: at most \d+ values"):
+            call(client)
+
+    def test_a_group_may_have_any_text(self, connect: Connect) -> None:
+        text = "[{,]}" * 13_000
+        answer = {"privacyGroupId": to_base64(bytes(32)), "type": "PANTHEON", "members": [], "name": text}
+        client = connect(lambda request: httpx.Response(200, content=json.dumps({**answer, "description": text})))
+        assert client.retrieve_group(bytes(32)).description == text
+
+    @pytest.mark.parametrize("form", ['{"error": "%s"}', "%s"], ids=["Orion", "Tessera"])
+    def test_a_long_error_is_cut(self, connect: Connect, form: str) -> None:
+        client = connect(lambda request: httpx.Response(500, content=form % ("no " * 5_000)))
+        with pytest.raises(EnclaveError) as refused:
+            client.send(SECRET, A.public, [B.public])
+        assert refused.value.code == ("no " * 5_000)[:200]
+
+    def test_an_error_without_end_is_an_error(self, connect: Connect) -> None:
+        client = connect(lambda request: httpx.Response(500, stream=Endless(b"no " * 1_000)))
+        with pytest.raises(EnclaveError, match=r"^no no"):
             client.receive(bytes(32))
 
     def test_an_orion_before_1_6_is_named(self, connect: Connect) -> None:
