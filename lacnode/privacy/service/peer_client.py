@@ -3,14 +3,18 @@
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 
 import structlog
 import trio
 
 from lacnode.privacy.manager.address_policy import AddressPolicy
+from lacnode.privacy.manager.key_proof_exchange import PROVE_PATH
 from lacnode.privacy.manager.payload_recovery import RECOVER_PATH
+from lacnode.privacy.manager.peer_paths import PUSH_GROUP_PATH, PUSH_PATH
 from lacnode.privacy.manager.peer_sender import REFUSED_REPLY, PeerCall
+from lacnode.privacy.manager.proven_group import PUSH_PROVEN_GROUP_PATH
+from lacnode.privacy.manager.recovery_boxes import PUSH_WITH_BOXES_PATH
 from lacnode.privacy.service.peer_connections import PeerConnections, UntrustedCertificateError
 from lacnode.privacy.service.peer_exchange import SUCCESSES, AnswerError, PeerAnswer, parse_origin
 from lacnode.privacy.service.permitted_network import PermittedNetwork
@@ -28,7 +32,13 @@ MIN_BYTES_PER_SECOND_OF_PEER = 1_048_576
 MAX_PEER_ANSWER_BYTES, MAX_PAYLOAD_ANSWER_BYTES = 262_144, 16_777_216
 """The largest answers. The second one is for answers with payloads: one payload may be as large as a pushed body."""
 
-MAX_OPEN_CALLS = 32
+MAX_OPEN_CALLS, MAX_OTHER_OPEN_CALLS = 32, 24
+"""The largest numbers of open calls: of all calls, and of those that are not for deliveries. Slow managers cannot occupy the
+places between the two numbers, which are left for deliveries."""
+
+DELIVERY_PATHS = frozenset((PUSH_PATH, PUSH_WITH_BOXES_PATH, PUSH_GROUP_PATH, PUSH_PROVEN_GROUP_PATH, PROVE_PATH))
+"""The paths of calls that deliver a payload or a group, and of the proofs of keys that come before a delivery."""
+
 KEEP_ALIVE_SECONDS = 5.0
 """The time after which an unused connection to a manager is closed."""
 
@@ -41,7 +51,8 @@ CBOR_HEADERS = (("content-type", "application/cbor"),)
 
 class HttpPeerSender:
     """Calls other managers over HTTP: a `PeerSender` and `PeerCaller` for threads. Its event loop runs in `run`.
-    `post_in_event_loop` is for tasks of that loop. At most `MAX_OPEN_CALLS` calls are open at a time.
+    `post_in_event_loop` is for tasks of that loop. At most `MAX_OPEN_CALLS` calls are open at a time, and at most
+    `MAX_OTHER_OPEN_CALLS` of them are for another path than one of `DELIVERY_PATHS`.
 
     `tls` is for https URLs, None for the system's roots. `policy` says which addresses may be called, None for public
     addresses alone. `on_answer` is called in the event loop with the URL of each manager that answers with status 200 or
@@ -61,6 +72,7 @@ class HttpPeerSender:
         self._nursery: trio.Nursery | None = None
         self._clients: Sequence[PeerConnections] = ()
         self._calls = trio.CapacityLimiter(MAX_OPEN_CALLS)
+        self._other_calls = trio.CapacityLimiter(MAX_OTHER_OPEN_CALLS)
         self._log = RateLimitedLog("privacy", time.monotonic)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -153,9 +165,12 @@ class HttpPeerSender:
         return answers
 
     async def _answer_in_turn(self, call: PeerCall, refused: bytes | None) -> bytes | None:
-        # The limit is common to all callers. The time of a call begins when it has its turn.
-        async with self._calls:
+        # The limits are common to all callers. The time of a call begins when it has its turn.
+        async with self._turn_beside_deliveries(call), self._calls:
             return await self._answer(call, refused)
+
+    def _turn_beside_deliveries(self, call: PeerCall) -> AbstractAsyncContextManager[object]:
+        return nullcontext() if call.path in DELIVERY_PATHS else self._other_calls
 
     async def _answer(self, call: PeerCall, refused: bytes | None) -> bytes | None:
         # A small bound for most answers: 32 managers may answer at the same time.
