@@ -70,7 +70,7 @@ class AddressPolicy:
 
     Public addresses may be called, and those of the same `Reach` as the host of an own URL. `allowed` networks may be
     called too. Addresses in `denied` networks, and those of `Reach.NEVER`, may not, even if another setting allows
-    them. A host name other than `localhost` in an own URL allows nothing by itself: see `allow_reach_of`.
+    them. A host name other than `localhost` in an own URL allows nothing by itself: see `allow_private_network_of`.
     """
 
     def __init__(
@@ -82,26 +82,36 @@ class AddressPolicy:
         # Each own URL opens its kind. A network of managers on private addresses works without a setting.
         self._open = {Reach.PUBLIC}
         for host, _ in self._own:
-            self.allow_reach_of(host)
+            address = _address("127.0.0.1" if host == "localhost" else host)
+            if address is not None and reach_of(address) is not Reach.NEVER:
+                self._open.add(reach_of(address))
 
-    def allow_reach_of(self, host: str) -> None:
-        """Allow from now on all addresses of the same `Reach` (loopback, private or public) as the own address `host`.
-        No effect if `host` is a name other than `localhost`, or an address that is never allowed."""
-        address = _address("127.0.0.1" if host == "localhost" else host)
-        if address is not None and reach_of(address) is not Reach.NEVER:
-            self._open.add(reach_of(address))
+    def allow_private_network_of(self, text: str) -> None:
+        """Allow from now on all private addresses, if the IP address in `text` is a private one: a name that the
+        operator wrote into the configuration has this address. No effect for other addresses."""
+        address = _address(text)
+        # Only the private kind. `/etc/hosts` may give the own name a loopback address, and a false name server may give
+        # it to another name. The services of this machine must not open to strangers' URLs by that.
+        if address is not None and reach_of(address) is Reach.PRIVATE:
+            self._open.add(Reach.PRIVATE)
 
     def is_named_by_operator(self, host: str, port: int) -> bool:
         """Return True if the host (as it is written) and the port are those of an own URL, or of a URL that the
         operator listed. Whether its address is in a denied network is not checked."""
         return (host, port) in self._own
 
+    def permits_operators_address(self, text: str) -> bool:
+        """Return True if the IP address in `text` may be called at a host and port for which `is_named_by_operator` is
+        True. Its kind does not count, but for `Reach.NEVER`. Denied networks do."""
+        address = _address(text)
+        return address is not None and reach_of(address) is not Reach.NEVER and not _is_in(address, self._denied)
+
     def permits_address(self, text: str) -> bool:
         """Return True if the IP address in `text` may be called. False if `text` is a host name or no address. The URLs
         of the operator do not count here: see `is_named_by_operator`."""
         address = _address(text)
         # A denied network and a NEVER address come first. No other setting can open them.
-        if address is None or reach_of(address) is Reach.NEVER or _is_in(address, self._denied):
+        if address is None or not self.permits_operators_address(text):
             return False
         return reach_of(address) in self._open or _is_in(address, self._allowed)
 

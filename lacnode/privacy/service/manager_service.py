@@ -43,7 +43,7 @@ from lacnode.privacy.service.client_routes import ClientRoutes
 from lacnode.privacy.service.manager_discovery import ManagerDiscovery
 from lacnode.privacy.service.node_routes import NodeRoutes, RespondersBeyondOrion
 from lacnode.privacy.service.peer_client import HttpPeerSender
-from lacnode.privacy.service.permitted_network import allow_reach_of_own_host
+from lacnode.privacy.service.permitted_network import allow_private_network_of_own_host
 from lacnode.privacy.service.tls import ServerTls, Tls
 from lacnode.privacy.transaction_manager import EnclaveUnreachableError
 from lacnode.rate_limited_log import RateLimitedLog
@@ -215,7 +215,7 @@ class ManagerService:
             # The calls can be made from here on. What calls other managers starts after it.
             await nursery.start(self._sender.run)
             # DNS may not answer at the start. The ports must be open all the same, so this runs beside them.
-            nursery.start_soon(allow_reach_of_own_host, self._policy, settings.node_url)
+            nursery.start_soon(allow_private_network_of_own_host, self._policy, settings.node_url)
             nursery.start_soon(ManagerDiscovery(self._peers, self._sender).run)
             nursery.start_soon(self._write_known_managers)
             nursery.start_soon(self._recover)

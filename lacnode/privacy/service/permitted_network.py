@@ -25,8 +25,9 @@ MAX_LOGGED_HOSTS = 256
 class PermittedNetwork:
     """Opens TCP connections to addresses that `policy` permits.
 
-    If the operator named the host and its port, `policy` permits from then on all addresses of the same `Reach` as the
-    host's. Addresses in denied networks, and those that no manager may call, are still refused.
+    If the operator named the host and its port, the host's addresses may be called for that host and port. If one of them
+    is private, `policy` permits from then on all private addresses. Addresses in denied networks, and those that no
+    manager may call, are still refused.
     """
 
     def __init__(self, policy: AddressPolicy) -> None:
@@ -55,12 +56,14 @@ class PermittedNetwork:
             raise OSError(str(error)) from None
         # A name may give one address several times. Each is tried once.
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-        # The operator wrote this host and port into the configuration. So its address may be called, and others of its
-        # kind too: this is a network of managers on private addresses.
+        # The operator wrote this host and port into the configuration. So its address may be called. A private address
+        # says that this is a network of managers on private addresses, and the others may be called, too.
+        permits = self._policy.permits_address
         if self._policy.is_named_by_operator(host, port):
+            permits = self._policy.permits_operators_address
             for address in addresses:
-                self._policy.allow_reach_of(address)
-        permitted = [address for address in addresses if self._policy.permits_address(address)]
+                self._policy.allow_private_network_of(address)
+        permitted = [address for address in addresses if permits(address)]
         if not permitted:
             self._log_once(host, addresses)
         return permitted[:MAX_ADDRESSES_OF_NAME]
@@ -75,9 +78,9 @@ class PermittedNetwork:
         )
 
 
-async def allow_reach_of_own_host(policy: AddressPolicy, url: str) -> None:
-    """Look up the host of the own `url` until that succeeds, and let `policy` allow all addresses of the same `Reach`
-    (loopback, private or public). Nothing happens if the URL has no host.
+async def allow_private_network_of_own_host(policy: AddressPolicy, url: str) -> None:
+    """Look up the host of the own `url` until that succeeds, and let `policy` allow all private addresses if the host has
+    one. Nothing happens if the URL has no host.
 
     The address shows whether this is a private network. A manager without other URLs in its configuration has no other
     sign of it.
@@ -90,5 +93,5 @@ async def allow_reach_of_own_host(policy: AddressPolicy, url: str) -> None:
             await trio.sleep(LOOK_UP_AGAIN_SECONDS)
             continue
         for entry in found:
-            policy.allow_reach_of(str(entry[4][0]))
+            policy.allow_private_network_of(str(entry[4][0]))
         return

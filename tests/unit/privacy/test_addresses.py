@@ -7,7 +7,7 @@ import trio
 
 from lacnode.privacy.manager.address_policy import AddressPolicy, Reach, reach_of
 from lacnode.privacy.service.manager_config import ManagerConfigError, parse_networks
-from lacnode.privacy.service.permitted_network import PermittedNetwork, allow_reach_of_own_host
+from lacnode.privacy.service.permitted_network import PermittedNetwork, allow_private_network_of_own_host
 from tests.support.logs import logs_of_this_thread
 
 LOOPBACK, PRIVATE, PUBLIC = "127.0.0.1", "10.1.2.3", "8.8.8.8"
@@ -111,6 +111,10 @@ class Names(trio.abc.HostnameResolver):
         raise NotImplementedError
 
 
+async def called(address: str, port: int) -> trio.SocketStream:
+    raise OSError(f"no answer of {address}")
+
+
 class TestConnections:
     async def test_a_name_of_a_forbidden_address_leads_nowhere_and_is_told_once(self) -> None:
         trio.socket.set_custom_hostname_resolver(Names(LOOPBACK, LOOPBACK))
@@ -141,6 +145,48 @@ class TestConnections:
         policy = AddressPolicy(["http://manager1:8080"])
         assert not policy.permits_address(PRIVATE)
         trio.socket.set_custom_hostname_resolver(Names("172.18.0.2"))
-        await allow_reach_of_own_host(policy, "http://manager1:8080")
+        await allow_private_network_of_own_host(policy, "http://manager1:8080")
         assert policy.permits_address(PRIVATE)
         assert not policy.permits_address(LOOPBACK)
+
+    async def test_our_own_name_on_loopback_does_not_open_this_machine(self) -> None:
+        """Debian's `/etc/hosts` gives 127.0.1.1 to the own name."""
+        policy = AddressPolicy(["http://manager1:8080"])
+        trio.socket.set_custom_hostname_resolver(Names("127.0.1.1"))
+        await allow_private_network_of_own_host(policy, "http://manager1:8080")
+        assert not policy.permits_address(LOOPBACK)
+        assert not policy.permits_url("http://127.0.0.1:8545")
+
+    async def test_a_partner_s_name_on_loopback_leads_to_the_partner_alone(self) -> None:
+        async with trio.open_nursery() as nursery:
+            (listener,) = await trio.open_tcp_listeners(0, host=LOOPBACK)
+            nursery.start_soon(trio.serve_listeners, lambda stream: stream.aclose(), [listener])
+            port = listener.socket.getsockname()[1]
+            trio.socket.set_custom_hostname_resolver(Names(*[LOOPBACK] * 4))
+            policy = AddressPolicy([f"http://partner.example:{port}"])
+            network = PermittedNetwork(policy)
+            for _ in range(2):
+                stream = await network.connect("partner.example", port, 60.0)
+                assert stream.socket.getpeername() == (LOOPBACK, port)
+                await stream.aclose()
+            assert not policy.permits_url(f"http://127.0.0.1:{port}")
+            for host, other in ((LOOPBACK, port), ("stranger.example", port), ("partner.example", port - 1)):
+                with pytest.raises(OSError, match="may be called"):
+                    await network.connect(host, other, 60.0)
+            nursery.cancel_scope.cancel()
+
+    @pytest.mark.parametrize("address", ["169.254.169.254", "10.9.0.1"])
+    async def test_a_partner_s_name_does_not_lead_where_no_call_may_go(self, address: str) -> None:
+        trio.socket.set_custom_hostname_resolver(Names(address))
+        network = PermittedNetwork(AddressPolicy(["http://partner:8080"], denied=[ip_network("10.9.0.0/16")]))
+        with pytest.raises(OSError, match="may be called"):
+            await network.connect("partner", 8080, 60.0)
+
+    async def test_a_partner_s_name_in_a_private_network_opens_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The managers of a Docker network announce each other by names of containers."""
+        trio.socket.set_custom_hostname_resolver(Names("172.18.0.2"))
+        policy = AddressPolicy(["http://manager2:8080"])
+        monkeypatch.setattr(trio, "open_tcp_stream", called)
+        with pytest.raises(OSError, match="no answer of 172"):
+            await PermittedNetwork(policy).connect("manager2", 8080, 60.0)
+        assert policy.permits_address("172.18.0.3")
