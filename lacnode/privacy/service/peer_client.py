@@ -80,11 +80,13 @@ class HttpPeerSender:
         tls = self._tls or ClientTls(ssl.create_default_context(), None, None)
         # Two clients at most: one verifies chains, the other one compares fingerprints. OpenSSL has no context for both.
         contexts = [(tls.by_chain, None), (tls.by_fingerprint, tls.known)]
+        # One network for both: its bound of look-ups counts them together.
+        network = PermittedNetwork(self._policy)
         async with AsyncExitStack() as stack:
             self._clients = [
                 PeerConnections(
                     context,
-                    PermittedNetwork(self._policy),
+                    network,
                     known,
                     max_open=MAX_OPEN_CALLS,
                     keep_alive_seconds=KEEP_ALIVE_SECONDS,

@@ -10,6 +10,7 @@ import structlog
 import trio
 
 from lacnode.privacy.manager.address_policy import AddressPolicy
+from lacnode.privacy.service.name_look_ups import NameLookUps
 
 log = structlog.get_logger("privacy")
 
@@ -32,6 +33,7 @@ class PermittedNetwork:
 
     def __init__(self, policy: AddressPolicy) -> None:
         self._policy = policy
+        self._look_ups = NameLookUps()
         self._logged_hosts: set[str] = set()
 
     async def connect(self, host: str, port: int, seconds_per_address: float) -> trio.SocketStream:
@@ -50,16 +52,12 @@ class PermittedNetwork:
         raise OSError(str(failure)) from failure
 
     async def _permitted_addresses(self, host: str, port: int) -> list[str]:
-        try:
-            found = await trio.socket.getaddrinfo(host, port, type=trio.socket.SOCK_STREAM)
-        except UnicodeError as error:
-            raise OSError(str(error)) from None
-        # A name may give one address several times. Each is tried once.
-        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        is_operators = self._policy.is_named_by_operator(host, port)
+        addresses = await self._look_ups.find_addresses(host, port, is_operators)
         # The operator wrote this host and port into the configuration. So its address may be called. A private address
         # says that this is a network of managers on private addresses, and the others may be called, too.
         permits = self._policy.permits_address
-        if self._policy.is_named_by_operator(host, port):
+        if is_operators:
             permits = self._policy.permits_operators_address
             for address in addresses:
                 self._policy.allow_private_network_of(address)
@@ -85,13 +83,13 @@ async def allow_private_network_of_own_host(policy: AddressPolicy, url: str) -> 
     The address shows whether this is a private network. A manager without other URLs in its configuration has no other
     sign of it.
     """
-    host = urlsplit(url).hostname
+    host, look_ups = urlsplit(url).hostname, NameLookUps()
     while host:
         try:
-            found = await trio.socket.getaddrinfo(host, None, type=trio.socket.SOCK_STREAM)
-        except (OSError, UnicodeError):
+            addresses = await look_ups.find_addresses(host, None, is_operators=True)
+        except OSError:
             await trio.sleep(LOOK_UP_AGAIN_SECONDS)
             continue
-        for entry in found:
-            policy.allow_private_network_of(str(entry[4][0]))
+        for address in addresses:
+            policy.allow_private_network_of(address)
         return

@@ -1,12 +1,17 @@
 """Where a manager calls because a stranger named an address: not into the network behind its firewall."""
 
+import socket
+import threading
+from collections.abc import Sequence
 from ipaddress import ip_address, ip_network
 
 import pytest
 import trio
+import trio.testing
 
 from lacnode.privacy.manager.address_policy import AddressPolicy, Reach, reach_of
 from lacnode.privacy.service.manager_config import ManagerConfigError, parse_networks
+from lacnode.privacy.service.name_look_ups import STRANGER_LOOK_UPS
 from lacnode.privacy.service.permitted_network import PermittedNetwork, allow_private_network_of_own_host
 from tests.support.logs import logs_of_this_thread
 
@@ -97,18 +102,19 @@ class TestPolicy:
             parse_networks("peerdeniednetworks", ["intranet"])
 
 
-class Names(trio.abc.HostnameResolver):
-    """Answers with what it is given, one answer after the other."""
+class Names:
+    """Answers look-ups with what it is given, one answer after the other. Addresses need no answer."""
 
-    def __init__(self, *answers: str) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *answers: str) -> None:
         self.answers = list(answers)
+        self._literal = socket.getaddrinfo
+        monkeypatch.setattr(socket, "getaddrinfo", self.look_up)
 
-    async def getaddrinfo(self, host: object, port: object, *rest: object) -> list[object]:  # type: ignore[override]
+    def look_up(self, host: str | bytes, port: int | None, *rest: int, **options: int) -> Sequence[object]:
+        if options.get("flags") == socket.AI_NUMERICHOST or host in (LOOPBACK, LOOPBACK.encode()):
+            return self._literal(host, port, *rest, **options)
         answer = self.answers.pop(0)
-        return [(trio.socket.AF_INET, trio.socket.SOCK_STREAM, 6, "", (answer, port or 0))]
-
-    async def getnameinfo(self, sockaddr: object, flags: int) -> tuple[str, str]:
-        raise NotImplementedError
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (answer, port or 0))]
 
 
 async def called(address: str, port: int) -> trio.SocketStream:
@@ -116,8 +122,10 @@ async def called(address: str, port: int) -> trio.SocketStream:
 
 
 class TestConnections:
-    async def test_a_name_of_a_forbidden_address_leads_nowhere_and_is_told_once(self) -> None:
-        trio.socket.set_custom_hostname_resolver(Names(LOOPBACK, LOOPBACK))
+    async def test_a_name_of_a_forbidden_address_leads_nowhere_and_is_told_once(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        Names(monkeypatch, LOOPBACK, LOOPBACK)
         network = PermittedNetwork(AddressPolicy())
         with logs_of_this_thread() as logs:
             for _ in range(2):
@@ -127,13 +135,14 @@ class TestConnections:
         assert "rebinding.example (127.0.0.1)" in line
         assert "peerallowednetworks" in line
 
-    async def test_the_address_that_was_checked_is_the_one_that_is_called(self) -> None:
+    async def test_the_address_that_was_checked_is_the_one_that_is_called(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """A second look-up of the name would give another address."""
         async with trio.open_nursery() as nursery:
             listeners = await trio.open_tcp_listeners(0, host=LOOPBACK)
             nursery.start_soon(trio.serve_listeners, lambda stream: stream.aclose(), listeners)
-            names = Names(LOOPBACK, "169.254.169.254")
-            trio.socket.set_custom_hostname_resolver(names)
+            names = Names(monkeypatch, LOOPBACK, "169.254.169.254")
             network = PermittedNetwork(AddressPolicy(allowed=[ip_network("127.0.0.0/8")]))
             stream = await network.connect("rebinding.example", listeners[0].socket.getsockname()[1], 60.0)
             assert stream.socket.getpeername()[0] == LOOPBACK
@@ -141,28 +150,30 @@ class TestConnections:
             await stream.aclose()
             nursery.cancel_scope.cancel()
 
-    async def test_our_own_name_says_that_the_network_is_private(self) -> None:
+    async def test_our_own_name_says_that_the_network_is_private(self, monkeypatch: pytest.MonkeyPatch) -> None:
         policy = AddressPolicy(["http://manager1:8080"])
         assert not policy.permits_address(PRIVATE)
-        trio.socket.set_custom_hostname_resolver(Names("172.18.0.2"))
+        Names(monkeypatch, "172.18.0.2")
         await allow_private_network_of_own_host(policy, "http://manager1:8080")
         assert policy.permits_address(PRIVATE)
         assert not policy.permits_address(LOOPBACK)
 
-    async def test_our_own_name_on_loopback_does_not_open_this_machine(self) -> None:
+    async def test_our_own_name_on_loopback_does_not_open_this_machine(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Debian's `/etc/hosts` gives 127.0.1.1 to the own name."""
         policy = AddressPolicy(["http://manager1:8080"])
-        trio.socket.set_custom_hostname_resolver(Names("127.0.1.1"))
+        Names(monkeypatch, "127.0.1.1")
         await allow_private_network_of_own_host(policy, "http://manager1:8080")
         assert not policy.permits_address(LOOPBACK)
         assert not policy.permits_url("http://127.0.0.1:8545")
 
-    async def test_a_partner_s_name_on_loopback_leads_to_the_partner_alone(self) -> None:
+    async def test_a_partner_s_name_on_loopback_leads_to_the_partner_alone(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         async with trio.open_nursery() as nursery:
             (listener,) = await trio.open_tcp_listeners(0, host=LOOPBACK)
             nursery.start_soon(trio.serve_listeners, lambda stream: stream.aclose(), [listener])
             port = listener.socket.getsockname()[1]
-            trio.socket.set_custom_hostname_resolver(Names(*[LOOPBACK] * 4))
+            Names(monkeypatch, *[LOOPBACK] * 4)
             policy = AddressPolicy([f"http://partner.example:{port}"])
             network = PermittedNetwork(policy)
             for _ in range(2):
@@ -176,17 +187,66 @@ class TestConnections:
             nursery.cancel_scope.cancel()
 
     @pytest.mark.parametrize("address", ["169.254.169.254", "10.9.0.1"])
-    async def test_a_partner_s_name_does_not_lead_where_no_call_may_go(self, address: str) -> None:
-        trio.socket.set_custom_hostname_resolver(Names(address))
+    async def test_a_partner_s_name_does_not_lead_where_no_call_may_go(
+        self, address: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        Names(monkeypatch, address)
         network = PermittedNetwork(AddressPolicy(["http://partner:8080"], denied=[ip_network("10.9.0.0/16")]))
         with pytest.raises(OSError, match="may be called"):
             await network.connect("partner", 8080, 60.0)
 
     async def test_a_partner_s_name_in_a_private_network_opens_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The managers of a Docker network announce each other by names of containers."""
-        trio.socket.set_custom_hostname_resolver(Names("172.18.0.2"))
+        Names(monkeypatch, "172.18.0.2")
         policy = AddressPolicy(["http://manager2:8080"])
         monkeypatch.setattr(trio, "open_tcp_stream", called)
         with pytest.raises(OSError, match="no answer of 172"):
             await PermittedNetwork(policy).connect("manager2", 8080, 60.0)
         assert policy.permits_address("172.18.0.3")
+
+
+class SilentServers:
+    """The name servers of `*.evil.example` do not answer before `end` is set. All other names are on loopback."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.end, self.asked = threading.Event(), 0
+        self._literal = socket.getaddrinfo
+        monkeypatch.setattr(socket, "getaddrinfo", self.look_up)
+
+    def look_up(self, host: str | bytes, port: int | None, *rest: int, **options: int) -> Sequence[object]:
+        name = host.decode() if isinstance(host, bytes) else host
+        if options.get("flags") == socket.AI_NUMERICHOST or name == LOOPBACK:
+            return self._literal(host, port, *rest, **options)
+        if name.endswith("evil.example"):
+            self.asked += 1
+            self.end.wait(60.0)
+            raise socket.gaierror("no answer")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (LOOPBACK, port or 0))]
+
+
+async def test_silent_name_servers_of_strangers_hold_neither_partners_nor_other_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    servers = SilentServers(monkeypatch)
+    try:
+        async with trio.open_nursery() as nursery:
+            (listener,) = await trio.open_tcp_listeners(0, host=LOOPBACK)
+            nursery.start_soon(trio.serve_listeners, lambda stream: stream.aclose(), [listener])
+            port = listener.socket.getsockname()[1]
+            policy = AddressPolicy([f"http://partner.example:{port}"], allowed=[ip_network("127.0.0.0/8")])
+            network = PermittedNetwork(policy)
+            async with trio.open_nursery() as calls:
+                for number in range(100):
+                    calls.start_soon(network.connect, f"{number}.evil.example", 80, 60.0)
+                while servers.asked < STRANGER_LOOK_UPS:
+                    await trio.testing.wait_all_tasks_blocked(0.01)
+                # The calls give up. Their threads go on to wait for the name servers.
+                calls.cancel_scope.cancel()
+            with trio.fail_after(20):
+                for host in ("partner.example", LOOPBACK):
+                    await (await network.connect(host, port, 60.0)).aclose()
+                assert await trio.to_thread.run_sync(lambda: "other work") == "other work"
+            assert servers.asked == STRANGER_LOOK_UPS
+            nursery.cancel_scope.cancel()
+    finally:
+        servers.end.set()
