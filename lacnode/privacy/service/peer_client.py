@@ -193,7 +193,7 @@ class HttpPeerSender:
                 log.debug(f"{call.url} cannot be reached: {type(error).__name__}")
             except Exception as error:
                 # Strangers announce URLs. No error of a call may end the service.
-                self._log.exception(type(error), f"the call to {call.url} failed")
+                self._log.exception(type(error).__name__, f"the call to {call.url} failed")
         return None
 
     async def _send_by_trusted_client(self, call: PeerCall, max_answer_bytes: int) -> PeerAnswer:

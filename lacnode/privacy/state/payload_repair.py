@@ -1,11 +1,12 @@
 """Asks again for absent payloads, with growing pauses. When one comes, its group is executed again from that block on.
 
-One commit puts the result in place. Until then the old state stays, except after a history that the operator has accepted:
-it is stored in a commit before. The repair works in the processor's thread, between its steps. The late payloads of a group that have come are executed in one rebuild, except that one with a history has a
-rebuild of its own. It has a time slice like any other execution. If it does not end, they are executed apart (see
-`long_execution`). A group whose rebuilds lately took long waits until more payloads are collected: a member can keep
-payloads back, and send them one by one. After `REPAIR_STEP_SECONDS` new blocks come first: any account can send many
-markers, and later their slow payloads.
+One commit puts the result in place. Until then the old state stays, except after a history that the operator has
+accepted: it is stored in a commit before. The repair works in the processor's thread, between its steps. The late
+payloads of a group that have come are executed in one rebuild, except that one with a history has a rebuild of its own.
+It has a time slice like any other execution. If it does not end, they are executed apart (see `long_execution`). A
+group whose rebuilds lately took long waits until more payloads are collected: a member can keep payloads back, and send
+them one by one. After `REPAIR_STEP_SECONDS` new blocks come first: any account can send many markers, and later their
+slow payloads.
 """
 
 import math
