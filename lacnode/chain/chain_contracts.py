@@ -7,12 +7,13 @@ import math
 import time
 from collections.abc import Callable, Hashable, Iterable
 
+from lacnode.chainspec.forks import Fork
 from lacnode.chainspec.spec import ChainSpec
 from lacnode.consensus.protocols import protocols_of
 from lacnode.evm.engine import CallLimitExceededError, CallRequest, CallResult, ExecutionEngine
 from lacnode.evm.merkle_trie import MissingNodeError
 from lacnode.evm.rejection import TransactionRejectedError
-from lacnode.evm.transaction_validation import floor_gas, intrinsic_gas, is_delegation
+from lacnode.evm.transaction_validation import floor_gas, intrinsic_gas
 from lacnode.permissioning.contract_reader import (
     ContractReading,
     ContractTimeoutError,
@@ -33,6 +34,9 @@ ORDINARY_QUESTION_BYTES = 65_536
 
 PAYLOAD_COPIES = 4
 """The number of copies of a long question in memory that it has gas for. Besu's contracts make one or two."""
+
+CALLER = bytes(20)
+"""The sender of every call (20 bytes), as in Besu's transaction simulator."""
 
 
 class ChainContracts:
@@ -57,8 +61,8 @@ class ChainContracts:
         self._execution_header = execution_header or protocols_of(spec).execution_header
 
     def read(self, contract: bytes, data: bytes, header: BlockHeader, seconds: float) -> ContractReading:
-        """Call `contract` (20 bytes) on the state after `header`, from the zero address, as Besu's transaction
-        simulator does, with `RULE_CALL_GAS` and the gas of a long payload. Nothing is cached.
+        """Call `contract` (20 bytes) on the state after `header`, from `CALLER`, with `RULE_CALL_GAS` and the gas of a
+        long payload. Nothing is cached.
 
         `seconds` is the time limit, which may be infinite. Raises NoContractError if there is no code,
         ContractTimeoutError after the time limit or if the call needs too much memory or logs, and
@@ -74,9 +78,8 @@ class ChainContracts:
             # Without a deadline gas is the only bound. The engine bounds the memory of all other calls, too, and each
             # engine counts it in its own way. Such a count must not decide whether a block is valid.
             deadline = None if seconds == math.inf else time.monotonic() + seconds
-            call = CallRequest(to=contract, data=data, gas=gas, deadline=deadline)
-            seen = self._execution_header(header)
-            result = self._engine.call(header.state_root, seen, call, self._ancestor_hash)
+            call = CallRequest(CALLER, contract, gas, data=data, deadline=deadline)
+            result = self._call(call, self._execution_header(header))
             if not result.success:
                 how = "reverted" if result.halt == "reverted" else f"failed: {result.halt}"
                 raise ContractUnreadableError(f"{how} after {result.gas_used:,} gas")
@@ -87,6 +90,28 @@ class ChainContracts:
             raise ContractTimeoutError(f"gave no answer within {seconds:g} s") from None
         except TransactionRejectedError as rejected:
             raise ContractUnreadableError(f"could not be called: {rejected}") from None
+
+    def _call(self, call: CallRequest, header: BlockHeader) -> CallResult:
+        """Return the outcome of `call` on the state after `header`. From Shanghai on its `accounts` have the coinbase of
+        `header` only if the call itself looked at that account. A coinbase that the genesis chooses they always have."""
+        # A contract can measure whether an account is the warm coinbase. The engine looks at the coinbase by itself, so
+        # its accounts do not show whether the contract did. With the sender as the coinbase they show it: the sender is
+        # warm and among the accounts anyway. If the call then looks neither at the coinbase of the block nor at the
+        # block, the coinbase of the block leads to the same outcome.
+        by_sender = header.with_changes(coinbase=CALLER)
+        if header.coinbase != CALLER and self._warm_coinbase(by_sender) == CALLER:
+            result = self._engine.call(header.state_root, by_sender, call, self._ancestor_hash)
+            if not result.read_block and header.coinbase not in result.accounts:
+                return result
+        return self._engine.call(header.state_root, header, call, self._ancestor_hash)
+
+    def _warm_coinbase(self, header: BlockHeader) -> bytes | None:
+        """Return the account (20 bytes) that is warm in every call after `header` because COINBASE gives it (EIP-3651).
+        None before Shanghai."""
+        if self._spec.forks.fork_at(header.number, header.timestamp) < Fork.SHANGHAI:
+            return None
+        beneficiary = self._spec.ibft.parameters_at(header.number).mining_beneficiary
+        return header.coinbase if beneficiary is None else beneficiary
 
     def _payload_gas(self, data: bytes, header: BlockHeader) -> int:
         """Return the gas that a long question costs beside the work of the rules. 0 for an ordinary one."""
@@ -100,13 +125,13 @@ class ChainContracts:
 
     def fingerprint(self, accounts: Iterable[bytes], header: BlockHeader) -> Hashable:
         """Return a value that can only be compared. It covers the code and the storage of `accounts` (20 bytes each)
-        after `header`, whether they exist, whether they have a balance and a nonce, the fork, and the gas limit. Raises
-        StateUnavailableError if the state cannot be read.
+        after `header`, whether they exist, whether they have a balance and a nonce, which of them is the warm coinbase,
+        the fork, and the gas limit. Raises StateUnavailableError if the state cannot be read.
 
         A reading with `is_lasting` that read only these accounts (`ContractReading.accounts`) gives the same output as
         long as this value stays the same.
         """
-        state = self._engine.accounts(header.state_root)
+        state, addresses = self._engine.accounts(header.state_root), sorted(accounts)
         try:
             # The gas of SELFDESTRUCT depends on whether the account has a balance and whether the heir exists. A
             # contract can ask for the gas that is left.
@@ -117,23 +142,21 @@ class ChainContracts:
                     state.balance(address) > 0,
                     state.nonce(address) > 0,
                 )
-                for address in sorted(accounts)
+                for address in addresses
             )
         except MissingNodeError as missing:
             raise StateUnavailableError(f"cannot be read: {missing}") from None
-        return self._spec.forks.fork_at(header.number, header.timestamp), header.gas_limit, contracts
+        coinbase = self._warm_coinbase(self._execution_header(header))
+        warm = coinbase if coinbase in addresses else None
+        return self._spec.forks.fork_at(header.number, header.timestamp), header.gas_limit, warm, contracts
 
     def _reading(self, result: CallResult, header: BlockHeader) -> ContractReading:
         state = self._engine.accounts(header.state_root)
         hashes = {address: state.code_hash_and_storage_root(address)[0] for address in result.accounts}
-        contracts = [address for address, hash_ in hashes.items() if hash_ != EMPTY_KECCAK]
-        # The engine touches the account of the block's proposer. With a delegation it would look like unknown code.
-        if header.coinbase in contracts and is_delegation(state.code(header.coinbase)):
-            contracts.remove(header.coinbase)
         return ContractReading(
             output=result.output,
             accounts=result.accounts,
-            code_hashes=frozenset(hashes[address] for address in contracts),
+            code_hashes=frozenset(hash_ for hash_ in hashes.values() if hash_ != EMPTY_KECCAK),
             # An answer that used the number or the time of the block is valid for that block only.
             is_lasting=not result.read_block,
         )

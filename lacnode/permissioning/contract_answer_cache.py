@@ -42,8 +42,7 @@ A contract may read thousands of accounts for each question. To keep them with e
 @dataclass(frozen=True, slots=True)
 class _CachedAnswer:
     outcome: ContractReading | ContractUnreadableError
-    state_root: bytes
-    block: int
+    block: Hashable
     fingerprint: Hashable
 
 
@@ -70,8 +69,8 @@ class ContractAnswerCache:
         self._time = AnswerTimeLimit(clock)
         self._lock = threading.Lock()
         self._cached: OrderedDict[Hashable, _CachedAnswer] = OrderedDict()
-        # For one block only: the state root and the number of the latest block that was asked about.
-        self._fingerprints: tuple[tuple[bytes, int], dict[frozenset[bytes], Hashable]] = ((b"", -1), {})
+        # For one block only: the latest that was asked about.
+        self._fingerprints: tuple[Hashable, dict[frozenset[bytes], Hashable]] = (None, {})
 
     def ask(self, data: bytes, header: BlockHeader, seconds: float, relevant_question: bytes | None = None) -> bytes:
         """Return the output of a call of the contract with `data` on the state after the block of `header`. The output
@@ -112,17 +111,17 @@ class ContractAnswerCache:
         # A timeout says something about this machine, not about the contract. It must never make a block invalid.
         if isinstance(found.outcome, ContractTimeoutError) and seconds == math.inf:
             return None
-        if found.state_root == header.state_root and found.block == header.number:
+        if found.block == _block_of(header):
             return found.outcome
         # A failure is not carried to another block: its reason may be gone there.
         if isinstance(found.outcome, ContractUnreadableError) or not found.outcome.is_lasting:
             return None
         if found.fingerprint != self._fingerprint(found.outcome.accounts, header):
             return None
-        # The answer now counts for this block too. Only the place is moved forward, and the fingerprint stays. The
+        # The answer now counts for this block too. Only the block is moved forward, and the fingerprint stays. The
         # next question after this block then needs no fingerprint.
         with self._lock:
-            self._cached[key] = replace(found, state_root=header.state_root, block=header.number)
+            self._cached[key] = replace(found, block=_block_of(header))
         return found.outcome
 
     def _read(
@@ -155,7 +154,7 @@ class ContractAnswerCache:
         if isinstance(outcome, ContractReading) and outcome.is_lasting:
             fingerprint = self._fingerprint(outcome.accounts, header)
         with self._lock:
-            self._cached[key] = _CachedAnswer(outcome, header.state_root, header.number, fingerprint)
+            self._cached[key] = _CachedAnswer(outcome, _block_of(header), fingerprint)
             self._cached.move_to_end(key)
             if len(self._cached) > self._capacity:
                 self._cached.popitem(last=False)
@@ -205,13 +204,19 @@ class ContractAnswerCache:
 
         Almost all answers of one contract depend on the same few accounts.
         """
-        at = (header.state_root, header.number)
+        block = _block_of(header)
         with self._lock:
-            if self._fingerprints[0] != at:
-                self._fingerprints = (at, {})
+            if self._fingerprints[0] != block:
+                self._fingerprints = (block, {})
             known = self._fingerprints[1]
         # The fingerprint is read without the lock: it reads the database. Two threads may compute it twice at worst,
         # and both find the same value.
         if accounts not in known:
             known[accounts] = self._reader.fingerprint(accounts, header)
         return known[accounts]
+
+
+def _block_of(header: BlockHeader) -> Hashable:
+    """Return a value that differs for blocks in which a contract may see a difference. Two blocks of one number and
+    state can have different proposers and times."""
+    return header.number, header.state_root, header.coinbase, header.timestamp

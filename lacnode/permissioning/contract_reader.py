@@ -33,8 +33,8 @@ class ContractReading:
     `accounts` are the addresses (20 bytes) that the call read. `code_hashes` are the hashes of their code (32 bytes),
     without accounts that have no code. `is_lasting` says that the call did not read the block, a balance or a nonce.
     The output then stays the same as long as `ContractReader.fingerprint` of `accounts` does. That covers the code and
-    the storage of `accounts`, but also the fork and the gas limit of the block. If `is_lasting` is False, the output is
-    valid for this block only.
+    the storage of `accounts`, but also the fork and the gas limit of the block, and its coinbase if that is warm and one
+    of `accounts`. If `is_lasting` is False, the output is valid for this block only.
     """
 
     output: bytes
@@ -64,7 +64,7 @@ class ContractReader(Protocol):
         (`ContractReading.is_lasting`) gives the same output at both.
 
         The value covers the code and the storage of `accounts` (20-byte addresses) after the block of `header`, whether
-        they exist and have a balance and a nonce, the gas limit of the block, and its fork. StateUnavailableError if
-        the state cannot be read.
+        they exist and have a balance and a nonce, which of them is the block's warm coinbase (from Shanghai on), the
+        gas limit of the block, and its fork. StateUnavailableError if the state cannot be read.
         """
         ...

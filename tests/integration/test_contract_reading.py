@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Hashable, Iterable
+from typing import Any
 
 import pytest
 
@@ -20,13 +21,20 @@ from lacnode.permissioning.contract_reader import (
 )
 from lacnode.permissioning.transaction_call import UnsignedTransaction
 from lacnode.primitives.header import BlockHeader
-from lacnode.primitives.hexadecimal import from_hex
+from lacnode.primitives.hexadecimal import from_hex, to_hex
 from tests.support.contract_network import ACCOUNT_INGRESS, ACCOUNT_RULES, OUTSIDER, Contracts
 from tests.support.evm_network import COINBASE, GAS_LIMIT, RICH, Network, hash_of, push, returned, signed
 
 PLACE = b"\x77" * 20
 OTHER = b"\x78" * 20
 HEIR, GIVER = b"\x79" * 20, b"\x7a" * 20
+PROPOSER, ANOTHER = b"\xa1" * 20, b"\xa2" * 20
+
+SHANGHAI: dict[str, Any] = {"berlinBlock": 0, "londonBlock": 0, "zeroBaseFee": True, "shanghaiTime": 0}
+REQUESTS = ("withdrawalRequestContractAddress", "consolidationRequestContractAddress", "depositContractAddress")
+PRAGUE: dict[str, Any] = {**SHANGHAI, "cancunTime": 0, "pragueTime": 0, **dict.fromkeys(REQUESTS, "0x" + 20 * "99")}
+
+SIZE_OF_PROPOSER = push(PROPOSER, 20) + b"\x3b\x50"
 
 
 def reader_of(network: Network) -> ChainContracts:
@@ -38,6 +46,20 @@ def with_code(code: bytes, other: bytes = b"") -> Network:
     if other:
         accounts[OTHER] = {"code": "0x" + other.hex(), "balance": "0x0"}
     return Network(accounts)
+
+
+def takes_more(gas: int, *instructions: bytes) -> bytes:
+    """Code that returns 1 if `instructions` take more than `gas`, else 0."""
+    return returned(b"\x5a", *instructions, b"\x5a\x90\x03", push(gas, 4), b"\x10")
+
+
+def allows(contract: AccountContract, header: BlockHeader) -> bool:
+    return contract.decide(UnsignedTransaction(), RICH.address, header, math.inf).allowed
+
+
+def blocks_by(network: Network, *proposers: bytes) -> list[BlockHeader]:
+    """Empty blocks from number 1 on."""
+    return [network.next_header(number=number, coinbase=by) for number, by in enumerate(proposers, 1)]
 
 
 def read(network: Network, seconds: float = 5) -> ContractReading:
@@ -117,23 +139,69 @@ def test_an_answer_decided_by_the_gas_of_a_destruction_holds_as_long_as_this_gas
 ) -> None:
     """SELFDESTRUCT takes 25,000 gas more if it sends a balance to an account that does not exist."""
     destroys = push(0, 1) * 5 + push(OTHER, 20) + push(100_000, 4) + b"\xf1\x50"
-    takes_more = returned(b"\x5a", destroys, b"\x5a\x90\x03", push(20_000, 4), b"\x10")
     network = Network(
         {
-            PLACE: {"code": "0x" + takes_more.hex(), "balance": "0x0"},
+            PLACE: {"code": "0x" + takes_more(20_000, destroys).hex(), "balance": "0x0"},
             OTHER: {"code": "0x" + (push(HEIR, 20) + b"\xff").hex(), "balance": hex(balance)},
             GIVER: {"code": "0x" + (push(OTHER, 20) + b"\xff").hex(), "balance": "0x0"},
         }
     )
-
-    def allowed(contract: AccountContract) -> bool:
-        return contract.decide(UnsignedTransaction(), RICH.address, network.header, math.inf).allowed
-
     contract = AccountContract(reader_of(network), PLACE)
-    before = allowed(contract)
+    before = allows(contract, network.header)
     network.execute(signed(RICH, 0, to=changed_by, value=1))
-    assert allowed(AccountContract(reader_of(network), PLACE)) is not before
-    assert allowed(contract) is not before
+    assert allows(AccountContract(reader_of(network), PLACE), network.header) is not before
+    assert allows(contract, network.header) is not before
+
+
+@pytest.mark.usefixtures("each_engine")
+@pytest.mark.parametrize(
+    "looks",
+    [
+        SIZE_OF_PROPOSER,
+        push(0) * 3 + push(PROPOSER, 20) + b"\x3c",
+        push(0) * 5 + push(PROPOSER, 20) + b"\x5a\xf1\x50",
+        push(0) * 5 + push(PROPOSER, 20) + b"\x5a\xf2\x50",
+        push(0) * 4 + push(PROPOSER, 20) + b"\x5a\xf4\x50",
+        push(0) * 4 + push(PROPOSER, 20) + b"\x5a\xfa\x50",
+    ],
+    ids=["EXTCODESIZE", "EXTCODECOPY", "CALL", "CALLCODE", "DELEGATECALL", "STATICCALL"],
+)
+@pytest.mark.parametrize("first", [ANOTHER, PROPOSER], ids=["kept of another proposer", "kept of the proposer"])
+def test_an_answer_decided_by_who_proposed_the_block_is_that_of_a_node_without_kept_answers(
+    first: bytes, looks: bytes
+) -> None:
+    """From Shanghai on, the account of the proposer costs 2,500 gas less than that of another one (EIP-3651)."""
+    network = Network({PLACE: {"code": "0x" + takes_more(1_000, looks).hex(), "balance": "0x0"}}, **SHANGHAI)
+    kept = AccountContract(reader_of(network), PLACE)
+    for header in blocks_by(network, first, first, ANOTHER, PROPOSER, COINBASE, PROPOSER):
+        expected = header.coinbase != PROPOSER
+        assert allows(AccountContract(reader_of(network), PLACE), header) is expected
+        assert allows(kept, header) is expected
+
+
+@pytest.mark.usefixtures("each_engine")
+def test_an_answer_hangs_on_the_account_that_the_genesis_pays_instead_of_the_proposer() -> None:
+    network = Network(
+        {PLACE: {"code": "0x" + takes_more(1_000, SIZE_OF_PROPOSER).hex(), "balance": "0x0"}},
+        transitions={"ibft2": [{"block": 3, "miningBeneficiary": to_hex(PROPOSER)}]},
+        **SHANGHAI,
+    )
+    reader = Counting(network)
+    kept = AccountContract(reader, PLACE)
+    for header in blocks_by(network, ANOTHER, COINBASE, ANOTHER, COINBASE):
+        assert allows(kept, header) is (header.number < 3)
+    assert reader.calls == 2
+
+
+@pytest.mark.usefixtures("each_engine")
+def test_an_answer_that_does_not_hang_on_the_proposer_is_kept_for_every_proposer() -> None:
+    alloc = permissioning_alloc([RICH.address], [], [RICH.address])
+    network = Network({from_hex(address): fields for address, fields in alloc.items()}, **SHANGHAI)
+    reader = Counting(network)
+    contract = AccountContract(reader, ACCOUNT_INGRESS)
+    for header in blocks_by(network, ANOTHER, PROPOSER, COINBASE, ANOTHER):
+        assert allows(contract, header)
+    assert reader.calls == 1
 
 
 @pytest.mark.usefixtures("each_engine")
@@ -184,14 +252,15 @@ def test_a_proposer_with_a_delegation_makes_no_known_contract_unknown() -> None:
         {
             COINBASE: {"code": "0x" + (DELEGATION_PREFIX + OTHER).hex(), "balance": "0x0"},
             **{from_hex(address): fields for address, fields in alloc.items()},
-        }
+        },
+        **PRAGUE,
     )
-    network.execute()
+    (header,) = blocks_by(network, COINBASE)
     reader = Counting(network)
     contract = AccountContract(reader, ACCOUNT_INGRESS)
     for data in (b"", b"another payload"):
         call = UnsignedTransaction(to=PLACE, gas_limit=21_000, data=data)
-        assert contract.decide(call, RICH.address, network.header, math.inf).allowed
+        assert contract.decide(call, RICH.address, header, math.inf).allowed
     assert reader.calls == 1
 
 

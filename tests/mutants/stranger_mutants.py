@@ -207,6 +207,13 @@ STRANGERS = (
         ("tests/integration/test_contract_reading.py",),
     ),
     Mutant(
+        "an-answer-outlives-the-warm-proposer",
+        "lacnode/chain/chain_contracts.py",
+        "        warm = coinbase if coinbase in addresses else None",
+        "        warm = None",
+        ("tests/integration/test_contract_reading.py",),
+    ),
+    Mutant(
         "a-stranger-writes-to-a-flexible-group",
         "lacnode/privacy/state/flexible/group_contract_queries.py",
         "    if private.private_from not in (*present, *joining):",

@@ -74,6 +74,16 @@ def test_an_answer_that_hangs_on_the_block_is_asked_for_in_every_block() -> None
     assert contract.calls == 3
 
 
+@pytest.mark.parametrize("seen", [{"coinbase": RULES}, {"timestamp": 7}], ids=["proposer", "time"])
+def test_two_blocks_of_one_number_and_state_have_an_answer_each(seen: dict[str, bytes | int]) -> None:
+    contract = Contract()
+    contract.is_lasting = False
+    answers = ContractAnswerCache(contract, RULES)
+    for block in (header(1), header(1).with_changes(**seen)):
+        answers.ask(b"x", block, 1)
+    assert contract.calls == 2
+
+
 def test_two_questions_have_two_answers() -> None:
     answers = ContractAnswerCache(Contract(), RULES)
     assert answers.ask(b"x", header(1), 1) != answers.ask(b"y", header(1), 1)
