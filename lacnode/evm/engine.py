@@ -132,7 +132,8 @@ class CallResult:
 
     `gas_used` is after refunds, `gas_before_refund` before, both in gas units. `touched` are addresses and slots that
     are warm by Berlin's rules, `accounts` all addresses that were read, in any fork. `read_block` is true if the call
-    read more than code and storage: the block, a balance or a nonce.
+    read more than code and storage: the block, a balance or a nonce. It is also true if the call, or a call within it,
+    failed at an instruction that names an account. `accounts` may not have that account.
     """
 
     success: bool

@@ -8,6 +8,8 @@ look like data. This file must not change the outcome of an execution.
 from collections.abc import Callable
 from typing import Any
 
+from eth.exceptions import VMError
+
 CALL, CALLCODE = 0xF1, 0xF2
 WITH_VALUE = (CALL, CALLCODE)
 """Instructions whose success depends on a balance if they carry a value."""
@@ -20,11 +22,15 @@ READS = (
     0xF5,  # CREATE2 hangs on whether the account exists
 )
 
+NAMING = (0x3B, 0x3C, CALL, CALLCODE, 0xF4, 0xFA, 0xFF)
+"""Instructions that name an account: EXTCODESIZE, EXTCODECOPY, CALL to STATICCALL, SELFDESTRUCT. Those of `READS` are
+noted anyway."""
+
 
 class EnvironmentReadDetector:
     """Watches the instructions of the computations of `state`, a py-evm state that has executed nothing yet. `happened`
     becomes True when one of them reads more than code and storage: the block, a balance, a nonce, or whether an account
-    exists."""
+    exists. It also does when one of them fails at an account that it names."""
 
     def __init__(self, state: Any) -> None:
         self.happened = False
@@ -35,6 +41,9 @@ class EnvironmentReadDetector:
                 opcodes[opcode] = self._noting(opcodes[opcode])
         for opcode in WITH_VALUE:
             opcodes[opcode] = self._noting_value(opcodes[opcode])
+        for opcode in NAMING:
+            if opcode in opcodes:
+                opcodes[opcode] = self._noting_failure(opcodes[opcode])
         # The instructions are replaced in a class of this state alone: other executions share the fork's class.
         state.computation_class = type(f"Watched{base.__name__}", (base,), {"opcodes": opcodes})
 
@@ -52,6 +61,17 @@ class EnvironmentReadDetector:
             if len(values) >= 3 and _is_positive(values[-3]):
                 self.happened = True
             return run(computation)
+
+        return noted
+
+    def _noting_failure(self, run: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(computation: Any) -> Any:
+            try:
+                return run(computation)
+            except VMError:
+                # An account that the call cannot pay for is not read. It costs less if it is the block's coinbase.
+                self.happened = True
+                raise
 
         return noted
 

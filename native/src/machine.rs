@@ -444,6 +444,8 @@ impl<'a> EvmTr for Machine<'a> {
                 result.result = beyond_memory(control, result)?;
             }
             if !result.result.is_ok() {
+                // revm does not load an account that the call cannot pay for. It costs less if it is the coinbase.
+                control.has_read_block |= fails_at_account(result.result, last_opcode(&frame.interpreter));
                 control.call_fails(&evm.ctx, frame.checkpoint.journal_i);
             }
             if frame.depth == 0 {
@@ -504,6 +506,23 @@ fn beyond_memory(control: &Control<'_>, result: &InterpreterResult) -> Result<In
         Some(_) => Err(Stop::TooMuchMemory),
         None => Err(Stop::Unsupported("an execution with more than 4 GiB of memory")),
     }
+}
+
+/// Whether a call with this end failed at `last`, an instruction that names an account. Those of `block_reads` are noted
+/// anyway.
+fn fails_at_account(end: InstructionResult, last: u8) -> bool {
+    let is_instruction = !matches!(end, InstructionResult::OpcodeNotFound | InstructionResult::NotActivated);
+    let names_account = matches!(
+        last,
+        opcode::EXTCODESIZE
+            | opcode::EXTCODECOPY
+            | opcode::CALL
+            | opcode::CALLCODE
+            | opcode::DELEGATECALL
+            | opcode::STATICCALL
+            | opcode::SELFDESTRUCT
+    );
+    is_instruction && names_account
 }
 
 fn last_opcode(interpreter: &Interpreter<EthInterpreter>) -> u8 {
@@ -601,7 +620,8 @@ pub struct Ended {
     pub result: ExecutionResult<HaltReason>,
     /// All accounts that it looked at.
     pub state: EvmState,
-    /// Whether it looked at the block, a balance or a nonce; only known if that was asked for.
+    /// Whether it looked at the block, a balance or a nonce, or failed at an account that an instruction names; only known
+    /// if that was asked for.
     pub has_read_block: bool,
     /// Bytes of all logs, those of failed calls among them.
     pub log_bytes: u64,

@@ -180,6 +180,23 @@ def test_an_answer_decided_by_who_proposed_the_block_is_that_of_a_node_without_k
 
 
 @pytest.mark.usefixtures("each_engine")
+@pytest.mark.filterwarnings("ignore:SELFDESTRUCT opcode:DeprecationWarning")
+@pytest.mark.parametrize("looks", [SIZE_OF_PROPOSER, push(PROPOSER, 20) + b"\xff"], ids=["EXTCODESIZE", "SELFDESTRUCT"])
+def test_an_answer_decided_by_a_call_that_can_pay_for_the_proposer_alone_is_that_of_the_block(looks: bytes) -> None:
+    """No engine reads the account of another proposer, because the call has too little gas."""
+    calls = push(0) * 5 + push(OTHER, 20) + push(5_500 if looks[-1] == 0xFF else 1_000, 4) + b"\xf1"
+    accounts = {PLACE: returned(calls), OTHER: looks}
+    network = Network(
+        {address: {"code": "0x" + code.hex(), "balance": "0x0"} for address, code in accounts.items()}, **SHANGHAI
+    )
+    kept = AccountContract(reader_of(network), PLACE)
+    for header in blocks_by(network, ANOTHER, PROPOSER, PROPOSER, ANOTHER):
+        expected = header.coinbase == PROPOSER
+        assert allows(AccountContract(reader_of(network), PLACE), header) is expected
+        assert allows(kept, header) is expected
+
+
+@pytest.mark.usefixtures("each_engine")
 def test_an_answer_hangs_on_the_account_that_the_genesis_pays_instead_of_the_proposer() -> None:
     network = Network(
         {PLACE: {"code": "0x" + takes_more(1_000, SIZE_OF_PROPOSER).hex(), "balance": "0x0"}},
