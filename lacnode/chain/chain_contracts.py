@@ -83,7 +83,7 @@ class ChainContracts:
             if not result.success:
                 how = "reverted" if result.halt == "reverted" else f"failed: {result.halt}"
                 raise ContractUnreadableError(f"{how} after {result.gas_used:,} gas")
-            return self._reading(result, seen)
+            return self._reading(result, header)
         except MissingNodeError as missing:
             raise StateUnavailableError(f"cannot be read: {missing}") from None
         except CallLimitExceededError:
