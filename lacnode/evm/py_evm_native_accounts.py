@@ -6,7 +6,7 @@ Changes that py-evm makes stay here and never reach the library: this is for mes
 from typing import Any
 
 from lacnode.evm.py_evm_accounts import Accounts
-from lacnode.evm.py_evm_trie_accounts import ACCOUNT_BYTES, Account
+from lacnode.evm.py_evm_trie_accounts import Account
 from lacnode.primitives.keccak import EMPTY_TRIE_ROOT
 
 _SOME_ROOT = bytes(32)
@@ -32,13 +32,6 @@ class NativeAccounts(Accounts):
         """Return the code with the hash `key` (32 bytes). py-evm asks for no nodes of a trie here. MissingNodeError if
         the store does not have it."""
         return self._new_codes.get(key) or bytes(self._native.code(key))
-
-    def _read(self, address: bytes) -> Account | None:
-        # Kept once it is read: `_write` of the base class finds the account before its change here.
-        if address not in self._accounts:
-            self._accounts[address] = self._found(address)
-            self._loaded_bytes += ACCOUNT_BYTES
-        return self._accounts[address]
 
     def _found(self, address: bytes) -> Account | None:
         found = self._native.account(address)

@@ -5,7 +5,6 @@ done until then, and one that fails takes back everything not yet settled, what 
 show it, so it is kept here. A private state also keeps empty accounts, and self-destructed ones.
 """
 
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -19,6 +18,7 @@ from lacnode.evm.private_message import PRIVATE_GAS, PrivateMessage, PrivateResu
 from lacnode.evm.py_evm_accounts import Accounts, Checkpoint
 from lacnode.evm.py_evm_limits import limit_call_memory_and_logs
 from lacnode.evm.py_evm_meter import BudgetMeter
+from lacnode.evm.py_evm_transient_storage import CountedTransientStorage
 from lacnode.evm.py_evm_trie_accounts import Account
 from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
 from lacnode.primitives.keccak import EMPTY_KECCAK
@@ -30,7 +30,27 @@ MAX_WORK_GAS = 500_000_000
 networks have a limit that no execution reaches in years."""
 
 MAX_PRIVATE_MEMORY_BYTES = 128 * 2**20
-"""Bytes of memory of all nested calls together."""
+"""Bytes of memory of all nested calls together, and of what else the message holds: the next constants say how much each
+thing counts. All members must have the same numbers, and what counts must not depend on the engine of public blocks."""
+
+PRIVATE_CALL_BYTES = 128
+"""Bytes that a nested call counts until the message ends."""
+
+PRIVATE_STACK_ITEM_BYTES = 64
+"""Bytes that each item of the stack of a call counts while the call waits for a nested one."""
+
+PRIVATE_CHANGE_BYTES = 192
+"""Bytes that a change of an account or a slot, or a first access to one (EIP-2929), counts while it can be undone. It takes
+about 210, and its gas may be as low as 100."""
+
+PRIVATE_SLOT_BYTES = 512
+"""Bytes that each slot counts that the message reads or writes, in a private account or in a public one."""
+
+PRIVATE_ACCOUNT_BYTES = 512
+"""Bytes that each address counts at which the message looks for an account."""
+
+PRIVATE_TRANSIENT_WRITE_BYTES = 256
+"""Bytes that a write to transient storage counts while it is not undone."""
 
 MAX_PRIVATE_LOG_BYTES = 4 * 2**20
 """Bytes of all logs together. Gas alone would allow 40 MiB in a block of 350 million, and members keep them for good.
@@ -69,11 +89,16 @@ class WorkLimitExceededError(Exception):
 
 class PrivateAccounts(Accounts):
     """The accounts of a private state at `root` (32 bytes), before the public ones of `public`: an address that is
-    empty in the private state shows the public account, which can be read and not changed."""
+    empty in the private state shows the public account, which can be read and not changed. What the message holds here
+    counts to `bounds`, if there are some: WorkLimitExceededError from any method if it is too much."""
 
-    def __init__(self, store: NodeStore, root: bytes, public: Accounts) -> None:
+    def __init__(self, store: NodeStore, root: bytes, public: Accounts, bounds: "_Bounds | None" = None) -> None:
         super().__init__(store, root)
         self.public = public
+        self._bounds = bounds
+        # The public accounts may have a slot from before this message. So the slots that it reads are known only here.
+        self._public_slots: dict[bytes, dict[int, int]] = {}
+        self._slot_count = 0
         self._same_frame = False
         self._public_bytes_before = public.held_bytes
 
@@ -81,6 +106,26 @@ class PrivateAccounts(Accounts):
     def held_bytes(self) -> int:
         """About how many bytes the message holds here and in the public accounts."""
         return super().held_bytes + self.public.held_bytes - self._public_bytes_before
+
+    def _count_held(self) -> None:
+        if self._bounds is not None:
+            self._bounds.hold_state(
+                PRIVATE_CHANGE_BYTES * len(self._undo)
+                + PRIVATE_SLOT_BYTES * self._slot_count
+                + PRIVATE_ACCOUNT_BYTES * len(self._accounts)
+            )
+
+    def _count_slot(self) -> None:
+        self._slot_count += 1
+        self._count_held()
+
+    def _found(self, address: bytes) -> Account | None:
+        self._count_held()
+        return super()._found(address)
+
+    def _stored(self, address: bytes, slot: int) -> int:
+        self._count_slot()
+        return super()._stored(address, slot)
 
     # -- which of the two ----------------------------------------------------------------------------------------
 
@@ -112,6 +157,7 @@ class PrivateAccounts(Accounts):
             return False
         # The creation begins in Besu, so its failure takes back everything that is not settled.
         self._undo_to(0)
+        self._count_held()
         return True
 
     def account_is_empty(self, address: bytes) -> bool:
@@ -143,7 +189,16 @@ class PrivateAccounts(Accounts):
         """The value of a slot of the visible account, 0 if it was never set. Without `from_journal`, that before the
         current transaction, for a private account."""
         public = self._seen(address)
-        return super().get_storage(address, slot, from_journal) if public is None else public.get_storage(address, slot)
+        if public is None:
+            return super().get_storage(address, slot, from_journal)
+        slots = self._public_slots.get(address)
+        if slots is None:
+            slots = self._public_slots[address] = {}
+        value = slots.get(slot)
+        if value is None:
+            self._count_slot()
+            value = slots[slot] = public.get_storage(address, slot)
+        return value
 
     # -- writing -------------------------------------------------------------------------------------------------
 
@@ -174,6 +229,7 @@ class PrivateAccounts(Accounts):
         if self._read(address) is None:
             raise MissingAccountError("storage of an account that is not there")
         super().set_storage(address, slot, value)
+        self._count_held()
 
     def use_up_nonce(self, sender: bytes, nonce: int) -> None:
         """Add 1 to the private nonce of `sender` (20 bytes). The public account of the sender does not matter.
@@ -207,10 +263,12 @@ class PrivateAccounts(Accounts):
         the inner mark of a creation."""
         if checkpoint[1] >= 0:
             self._settle()
+            self._count_held()
 
     def discard(self, checkpoint: Checkpoint) -> None:
         """End a call that has failed: all changes that are not settled are undone, those of its callers too."""
         self._undo_to(0)
+        self._count_held()
 
 
 def _is_empty(account: Account | None) -> bool:
@@ -273,9 +331,9 @@ def run_private(
     # Without a deadline all members must fail at the same point, so the bounds are counts. With one, it is a call
     # of one node: time and memory bound it.
     if deadline is None:
-        return _run(public_state, store, root, message, budget, _bound)
+        return _run(public_state, store, root, message, budget, _Bounds(public_state.gas_limit))
     try:
-        return _run(public_state, store, root, message, budget.with_deadline(deadline), limit_call_memory_and_logs)
+        return _run(public_state, store, root, message, budget.with_deadline(deadline), None)
     except BudgetExceededError as exceeded:
         raise CallLimitExceededError(str(exceeded)) from None
 
@@ -286,24 +344,27 @@ def _run(
     root: bytes,
     message: PrivateMessage,
     budget: ExecutionBudget,
-    bound: Callable[[Any], object],
+    bounds: "_Bounds | None",
 ) -> PrivateResult:
     state = type(public_state)(store, public_state.execution_context, root)
     state.budget = budget
-    accounts = state._account_db = PrivateAccounts(store, root, public_state._account_db)
+    accounts = state._account_db = PrivateAccounts(store, root, public_state._account_db, bounds)
     # Before the message runs, which sees the new nonce, as in Besu. A message that fails leaves the old one: nothing of
     # it is kept, so the same message may be tried again.
     accounts.use_up_nonce(message.sender, message.nonce)
     state.computation_class = _private_computation(state.computation_class)
     # The bounds come last, so that their class is the outermost and sees every charge.
-    bound(state)
+    if bounds is None:
+        limit_call_memory_and_logs(state)
+    else:
+        _bound(state, bounds)
     try:
         computation = _computed(state, message)
     # An error that reaches this place has ended the whole message. Nothing of a failed message is kept, so its root is
     # the old one.
     except (VMError, WorkLimitExceededError):
         return PrivateResult(False, root)
-    if computation is None or (bound is _bound and len(computation.output) > MAX_PRIVATE_OUTPUT_BYTES):
+    if computation is None or (bounds is not None and len(computation.output) > MAX_PRIVATE_OUTPUT_BYTES):
         return PrivateResult(False, root)
     if computation.is_error:
         return PrivateResult(False, root, revert_reason=_reason(computation))
@@ -394,13 +455,31 @@ class _Bounds:
 
     def __init__(self, gas_limit: int) -> None:
         self.spent = _SpentGas(gas_limit)
-        self._memory_bytes = 0
+        self._memory_bytes = self._state_bytes = self._transient_bytes = 0
         self._log_bytes = 0
 
     def add_memory(self, count: int) -> None:
-        """Count `count` more bytes of memory, which may be negative. WorkLimitExceededError if they are too many."""
+        """Count `count` more bytes of memory, which may be negative. WorkLimitExceededError if the message holds too
+        much."""
         self._memory_bytes += count
-        if self._memory_bytes > MAX_PRIVATE_MEMORY_BYTES:
+        self._check_memory()
+
+    def release_memory(self, count: int) -> None:
+        """Count `count` bytes of memory less."""
+        self._memory_bytes -= count
+
+    def hold_state(self, count: int) -> None:
+        """Note that the accounts hold `count` bytes now. WorkLimitExceededError if the message holds too much."""
+        self._state_bytes = count
+        self._check_memory()
+
+    def hold_transient(self, count: int) -> None:
+        """Note that transient storage holds `count` bytes now. WorkLimitExceededError if the message holds too much."""
+        self._transient_bytes = count
+        self._check_memory()
+
+    def _check_memory(self) -> None:
+        if self._memory_bytes + self._state_bytes + self._transient_bytes > MAX_PRIVATE_MEMORY_BYTES:
             raise WorkLimitExceededError
 
     def add_log(self, count: int) -> None:
@@ -428,16 +507,37 @@ class _BoundedMeter(BudgetMeter):
         super().return_gas(amount)
 
 
-def _bound(state: Any) -> None:
+class _BoundedTransientStorage(CountedTransientStorage):
+    """Transient storage that counts to the bounds of the message."""
+
+    def __init__(self, bounds: _Bounds) -> None:
+        super().__init__()
+        self._bounds = bounds
+
+    def set_transient_storage(self, address: Any, slot: int, value: bytes) -> None:
+        super().set_transient_storage(address, slot, value)
+        self._bounds.hold_transient(PRIVATE_TRANSIENT_WRITE_BYTES * self._writes)
+
+    def discard(self, checkpoint: Any) -> None:
+        super().discard(checkpoint)
+        self._bounds.hold_transient(PRIVATE_TRANSIENT_WRITE_BYTES * self._writes)
+
+
+def _bound(state: Any, bounds: _Bounds) -> None:
     """Make every computation of `state` raise WorkLimitExceededError at the same point on every machine."""
-    state.bounds = _Bounds(state.gas_limit)
+    state.bounds = bounds
     state.computation_class = _bounded_computation(state.computation_class)
+    # States of forks before Cancun have no transient storage.
+    if hasattr(state, "_transient_storage"):
+        state._transient_storage = _BoundedTransientStorage(bounds)
 
 
 # Kept for each network: to make a class takes longer than a short private message. So the counts are in the state.
 @lru_cache(maxsize=64)
 def _bounded_computation(base: Any) -> Any:
     class Bounded(base):  # type: ignore[misc]
+        _returned_bytes = 0
+
         def _configure_gas_meter(self) -> Any:
             meter, spent = super()._configure_gas_meter(), self.state.bounds.spent
             spent.call_begins(meter.start_gas)
@@ -446,16 +546,30 @@ def _bounded_computation(base: Any) -> Any:
         def extend_memory(self, start_position: int, size: int) -> None:
             before = len(self._memory)
             super().extend_memory(start_position, size)  # at most 16 MiB at once, for more costs more than MAX_WORK_GAS
-            self.state.bounds.add_memory(len(self._memory) - before)
+            added = len(self._memory) - before
+            if added:
+                self.state.bounds.add_memory(added)
 
         def add_log_entry(self, account: Any, topics: tuple[int, ...], data: bytes) -> None:
             self.state.bounds.add_log(PRIVATE_LOG_BYTES + 32 * len(topics) + len(data))
             super().add_log_entry(account, topics, data)
 
+        def apply_child_computation(self, child_msg: Any) -> Any:
+            # The input of a call is a copy of its caller's memory, and so is the code of a creation. Both cost little.
+            held = len(child_msg.data) + len(child_msg.code) + PRIVATE_STACK_ITEM_BYTES * len(self._stack.values)
+            bounds = self.state.bounds
+            bounds.add_memory(PRIVATE_CALL_BYTES + held)
+            try:
+                return super().apply_child_computation(child_msg)
+            finally:
+                bounds.release_memory(held)
+
         def add_child_computation(self, child_computation: Any) -> None:
-            # A call that is over has given up its memory.
-            self.state.bounds.add_memory(-len(child_computation._memory))
             super().add_child_computation(child_computation)
+            before, self._returned_bytes = self._returned_bytes, len(self.return_data)
+            # The caller keeps the output of its last call. A call that is over has given up all other memory.
+            given_up = before + len(child_computation._memory) + child_computation._returned_bytes
+            self.state.bounds.add_memory(self._returned_bytes - given_up)
 
     return Bounded
 

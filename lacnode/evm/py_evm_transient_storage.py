@@ -41,6 +41,13 @@ class CountedTransientStorage(TransientStorage):
         """Keep what was written since `checkpoint`."""
         super().commit(checkpoint)
         self._writes_before.pop(checkpoint, None)
+        # py-evm keeps what was changed after each mark apart, also where nothing was: a gigabyte for a loop of short calls.
+        changes_after = self._db._journal._journal_data
+        mark: Any = None
+        while mark != checkpoint:
+            mark, changes = changes_after.popitem()
+            outer = next(reversed(changes_after))
+            changes_after[outer] = _joined(changes_after[outer], changes)
 
     def discard(self, checkpoint: Any) -> None:
         """Undo what was written since `checkpoint`."""
@@ -52,3 +59,14 @@ class CountedTransientStorage(TransientStorage):
         self._db = JournalDB(MemoryDB())
         self._writes = 0
         self._writes_before.clear()
+
+
+def _joined(older: dict[bytes, Any], newer: dict[bytes, Any]) -> dict[bytes, Any]:
+    """Return the values before both changes. It is the larger dictionary of both, so calls in each other cost no more than
+    calls after each other."""
+    if len(newer) > len(older):
+        newer.update(older)
+        return newer
+    for key, value in newer.items():
+        older.setdefault(key, value)
+    return older

@@ -90,9 +90,12 @@ class TrieAccounts:
         try:
             return self._accounts[address]
         except KeyError:
-            account = self._accounts[address] = read_account(self._root, address, self)
+            account = self._accounts[address] = self._found(address)
             self._loaded_bytes += ACCOUNT_BYTES
             return account
+
+    def _found(self, address: bytes) -> Account | None:
+        return read_account(self._root, address, self)
 
     def _stored(self, address: bytes, slot: int) -> int:
         account = self._read(address)

@@ -167,9 +167,16 @@ STRANGERS = (
     Mutant(
         "a-private-transaction-holds-any-memory",
         "lacnode/evm/py_evm_private.py",
-        "        if self._memory_bytes > MAX_PRIVATE_MEMORY_BYTES:",
+        "        if self._memory_bytes + self._state_bytes + self._transient_bytes > MAX_PRIVATE_MEMORY_BYTES:",
         "        if self._memory_bytes < 0:",
         ("tests/unit/privacy/test_execution.py",),
+    ),
+    Mutant(
+        "a-private-transaction-changes-any-slots",
+        "lacnode/evm/py_evm_private.py",
+        "        self._state_bytes = count\n",
+        "        self._state_bytes = 0\n",
+        ("tests/unit/evm/test_private_memory.py",),
     ),
     Mutant(
         "an-admin-pays-the-rules-that-he-broke",

@@ -44,6 +44,9 @@ HONEST, HOSTILE = legacy_group_id(KEY_A, (KEY_B,)), legacy_group_id(KEY_C, (KEY_
 HEAVY = bytes.fromhex("611fff" + "5b" + "600190038060035700")
 """Ends after two hundred thousand gas: more than a slice has here, less than a block."""
 
+HOARDING = bytes.fromhex("611fff" + "5b" + "80600055" + "600190038060035700")
+"""Writes one slot eight thousand times. Each write can be undone."""
+
 
 class _Looks:
     """A cancellation that ends the execution at a number of looks, whatever the machine does meanwhile."""
@@ -289,6 +292,18 @@ class TestHeavy:
         stage.b.privacy_controller.execution.repair.make_all_due()
         stage.b.work()
         assert receipt_of(stage.b, heavy) == PrivateReceipt(PrivateStatus.SUCCESSFUL)
+
+
+def test_one_that_holds_too_much_memory_fails_at_every_member_also_after_a_slice(
+    stage: PrivateTestNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lacnode.evm.py_evm_private.MAX_PRIVATE_MEMORY_BYTES", 2**18)
+    hoarding = hostile(stage, HOARDING)
+    mine(stage)
+    assert is_pending(stage.b, hoarding)
+    stage.b.work()
+    assert receipt_of(stage.b, hoarding) == receipt_of(stage.c, hoarding) == PrivateReceipt(PrivateStatus.FAILED)
+    assert condition(stage.b, HOSTILE) == (GroupCondition.CURRENT, False)
 
 
 def condition_or_none(member: Member, group: bytes) -> GroupCondition | None:
