@@ -80,8 +80,8 @@ PRIVACY = (
     Mutant(
         "proof-of-a-key-at-another-place",
         "lacnode/privacy/manager/key_proof_exchange.py",
-        "is_right = hmac.compare_digest(proven, challenge) and is_same_manager(at, url)",
-        "is_right = hmac.compare_digest(proven, challenge)",
+        "is_right = hmac.compare_digest(proven, challenge) and is_url(at) and is_same_manager(at, url)",
+        "is_right = hmac.compare_digest(proven, challenge) and is_url(at)",
         ("tests/unit/privacy/test_claims.py",),
     ),
 )

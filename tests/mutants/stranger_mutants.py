@@ -90,7 +90,7 @@ STRANGERS = (
     Mutant(
         "boxes-of-a-second-push-are-free",
         "lacnode/privacy/manager/payload_store.py",
-        "        if is_pushed:\n            # A payload of 300 bytes",
+        "        if counted is not None:\n            # A payload of 300 bytes",
         "        if not old:\n            # A payload of 300 bytes",
         ("tests/unit/privacy/test_store_bounds.py",),
     ),
