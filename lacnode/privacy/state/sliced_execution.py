@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from lacnode.evm.budget import BudgetExceededError
 from lacnode.primitives.block import Block
 from lacnode.privacy.state.block_records import BlockRecords
-from lacnode.privacy.state.execution import PrivateBlockExecutor, PrivateTask, UnreadTask
+from lacnode.privacy.state.execution import NOT_OF_TRANSACTION, PrivateBlockExecutor, PrivateTask, UnreadTask
 from lacnode.privacy.state.group_failures import GroupFailures
 from lacnode.privacy.state.known_payloads import PayloadFacts
 from lacnode.privacy.state.long_private_transactions import LongPrivateTransaction
@@ -105,6 +105,9 @@ class SlicedExecution:
             text = "the public transactions before a private one take long"
             _log.info("public", text, block=records.number, index=task.index)
             return False
+        except NOT_OF_TRANSACTION:
+            # This node cannot read the public state now. That says nothing of the group, and the block is tried again.
+            raise
         except Exception as error:
             # It succeeded at the import, so this is a fault of this program. Without this the block would be tried again
             # for ever, and all groups would stop.

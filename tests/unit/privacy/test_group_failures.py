@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from lacnode.evm.budget import UNLIMITED, ExecutionBudget, ExecutionCancelledError
+from lacnode.evm.merkle_trie import MissingNodeError
 from lacnode.evm.rejection import RejectionReason, TransactionRejectedError
 from lacnode.primitives.transaction import Transaction
 from lacnode.privacy.state.flexible.group_contracts import decode_members
@@ -213,6 +214,23 @@ class TestExecution:
         assert network.b.root(BAD) == network.b.root(BAD, 1)
         monkeypatch.undo()
         network.clock.now += 60
+        network.b.work()
+        assert network.b.root(BAD) != network.b.root(BAD, 1)
+
+    def test_a_public_state_that_is_not_there_costs_no_group_a_transaction(
+        self, network: PrivateTestNetwork, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The block is executed again once the state is there, as on a node that repairs its database."""
+        network.a.send(private(BOB, data=deploying(b"\0"), private_for=(KEY_B,)))
+        network.mine(work=False)
+
+        def missing(self: PublicBlockExecution, index: int, budget: ExecutionBudget = UNLIMITED) -> None:
+            raise MissingNodeError("0x00")
+
+        monkeypatch.setattr(PublicBlockExecution, "execute_up_to", missing)
+        with pytest.raises(MissingNodeError):
+            network.b.work()
+        monkeypatch.undo()
         network.b.work()
         assert network.b.root(BAD) != network.b.root(BAD, 1)
 
