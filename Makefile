@@ -15,8 +15,8 @@ PYTEST := $(BIN)/pytest --dist loadgroup --no-loadscope-reorder --durations 10 -
 FAST_TESTS := tests/unit tests/vectors tests/property tests/conformance tests/differential tests/mutants
 SLOW_TESTS := tests/simulation tests/integration tests/interop tests/siege
 PUBLISHED_TESTS := tests/integration/test_published_*.py $(addprefix tests/unit/privacy/test_,manager_config.py tessera_config.py)
-# Tests of networks mostly wait for blocks. On two cores, three workers use one core in all.
-SLOW_WORKERS ?= 3
+# Tests of networks start many processes: more workers than cores make them wait for each other.
+SLOW_WORKERS ?= auto
 
 .PHONY: setup native wheels check-native check test test-fast test-slow interop published coverage changelog release conformance fuzz sim mutants siege bench devnet file-index lock format clean
 .DEFAULT_GOAL := test

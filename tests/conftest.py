@@ -28,9 +28,8 @@ gc.set_threshold(100_000, 20, 100)
 """A tenth of the time went into looking for cycles."""
 
 
-SLOW_FOLDERS = ("interop", "siege", "integration", "simulation")
-"""Folders of tests that run for long, in the order in which they run. All other tests run before them. Those whose tests
-wait for each other in one group come first, and the short ones last: a worker would run a group alone at the end."""
+SLOW_FOLDERS = ("simulation", "integration", "interop", "siege")
+"""Folders of tests that run for long, in the order in which they run. All other tests run before them."""
 
 
 @pytest.hookimpl(wrapper=True)

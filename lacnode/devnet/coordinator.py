@@ -180,7 +180,7 @@ class Coordinator:
 
     def may_be_in_next_block(self, hash_: str) -> bool:
         """Return whether the transaction with this hash (64 hexadecimal digits, with or without 0x) in this node's pool
-        may be in the next block. ValueError for other text."""
+        may be in the next block. False for hexadecimal text of another length. ValueError for other text."""
         return bytes.fromhex(hash_.removeprefix("0x")) in self._waiting()
 
     def _waiting(self) -> frozenset[bytes]:

@@ -25,7 +25,8 @@ class NetworkHandler(Protocol):
         """The session with `peer` has ended for `reason`, a sentence. No other call about this peer comes after."""
 
     def reads_consensus_from(self, peer: Peer) -> bool:
-        """Return whether `peer` is a validator, so that its consensus messages are read."""
+        """Return True if consensus messages of `peer` are read: this node runs its validator now, and `peer` is a
+        validator too."""
 
     def consensus_received(self, peer: Peer, code: int, data: bytes) -> None:
         """`peer` sent a consensus message: its code in the sub-protocol, and its bytes without the code."""

@@ -176,10 +176,11 @@ def parse_storage_slot(value: object) -> int:
 
 def parse_block_number(services: HasChain, value: object) -> int:
     """Return the number that a block parameter of type "number" means: a JSON integer, text as Java's `Long.decode`
-    reads it, or a tag. `latest` and `pending` are the head. The number may be above the head.
+    reads it (without a plus sign), or a tag. `latest` and `pending` are the head. The number is from 0 to 2**63 - 1 and
+    may be above the head.
 
     RpcError "Unknown block" for `finalized` and `safe`, because no protocol of this node marks a block so. RpcError
-    -32602 for any other value.
+    -32602 for any other value, and for a number out of this range.
     """
     return _not_negative(parse_signed_block_number(services, value))
 

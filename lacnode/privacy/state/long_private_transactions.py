@@ -48,8 +48,8 @@ class LongTransactionReader:
         self._snapshot = snapshot
 
     def transactions_of_group(self, group_id: bytes) -> Iterator[LongPrivateTransaction]:
-        """Yield the long transactions of the group with this id (32 bytes) in the order of the chain. The snapshot must
-        be open meanwhile."""
+        """Yield the private transactions of the group with this id (32 bytes) that did not end in their time slice, and
+        those that wait behind them, in the order of the chain. The snapshot must be open meanwhile."""
         for key, value in self._snapshot.items(LONG_TABLE, group_id):
             if not key.startswith(group_id):
                 return

@@ -30,8 +30,8 @@ main()
 """
 """A reader's program. It prevents that structlog loads `rich`, which takes 4 MB, for tracebacks that nothing shows."""
 
-END_SECONDS = 1.0
-"""Time that the node waits for the end of a killed process."""
+END_SECONDS = 5.0
+"""Time that the node waits for the end of a killed process. On a busy machine it takes more than a second to end."""
 
 
 class ReaderDiedError(Exception):

@@ -13,8 +13,9 @@ Json = dict[str, object]
 
 
 def struct_logs(traced: TracedTransaction, options: TraceOptions, size: AnswerSize) -> Json:
-    """Return the result of `traced` and its steps with the parts that `options` name, in Besu's form. The bytes are
-    added to `size`. RpcError if `size` is above its bound then."""
+    """Return the result of `traced` and its steps with the parts that `options` name, in Besu's form. The
+    estimated bytes of the steps as JSON are added to `size`, without the output. RpcError if `size` is above its bound
+    then."""
     return {
         "gas": traced.gas_used,
         "failed": not traced.is_success,
