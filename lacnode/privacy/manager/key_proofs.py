@@ -73,7 +73,7 @@ class KeyProofs:
 
     def query_proof_statuses(self, urls_by_key: Mapping[bytes, str]) -> dict[bytes, KeyProofStatus]:
         """Return the status of each key (32 bytes) at its URL. PROVEN is remembered for `PROVEN_SECONDS`, UNPROVEN and
-        REFUSED for `UNPROVEN_SECONDS`. For all other keys the managers are asked. A key that was not asked for within
+        a false proof for `UNPROVEN_SECONDS`. For all other keys the managers are asked. A key that was not asked for within
         `ALL_PROOFS_SECONDS` is SILENT, and so are all keys of a manager that did not answer once. EnclaveError
         `NoSenderKey` if this manager has no key."""
         found = {
@@ -145,8 +145,8 @@ class KeyProofs:
     def _judge_answer(self, key: bytes, url: str, answer: ProofAnswer) -> KeyProofStatus:
         if answer is ProofAnswer.PROVES:
             return self._store_status(key, url, KeyProofStatus.PROVEN, PROVEN_SECONDS)
-        # Silence is not remembered. A manager that was down, or is being updated, must be asked again at the next payload,
-        # not a minute later.
+        # Silence and errors of HTTP are not remembered. A manager that was down, or is being updated behind a proxy, must
+        # be asked again at the next payload, not a minute later.
         if answer is ProofAnswer.SILENT:
             return KeyProofStatus.SILENT
         # FAILS is not REFUSES: a manager that gives a false proof knows the question, so it is no Orion.
@@ -155,6 +155,8 @@ class KeyProofs:
             # One line for each host: only the operator names hosts that need no proof.
             self._log.warning(urlsplit(url).hostname, text)
             return self._store_status(key, url, KeyProofStatus.UNPROVEN, UNPROVEN_SECONDS)
+        if answer is ProofAnswer.REFUSES:
+            return KeyProofStatus.REFUSED
         # A slow manager could otherwise occupy a thread with each of its false proofs, again and again.
         return self._store_status(key, url, KeyProofStatus.REFUSED, UNPROVEN_SECONDS)
 

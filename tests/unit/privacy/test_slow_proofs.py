@@ -111,9 +111,8 @@ class TestPayloads:
         assert sender.asked == [HOME] * 3
         assert sorted(status.value for status in statuses.values()) == ["refused"] * 3 + ["silent"] * (len(KEYS) - 3)
 
-    @pytest.mark.parametrize("answer", [FALSE_PROOF, REFUSED_REPLY], ids=["false", "refused"])
-    def test_a_manager_that_does_not_prove_a_key_is_not_asked_again_for_a_minute(self, answer: bytes) -> None:
-        sender = Counted(answer)
+    def test_a_manager_that_gives_a_false_proof_is_not_asked_again_for_a_minute(self) -> None:
+        sender = Counted(FALSE_PROOF)
         proofs = sender.proofs()
         for _ in range(2):
             assert proofs.query_proof_statuses({KEYS[0]: HOME}) == {KEYS[0]: KeyProofStatus.REFUSED}
@@ -122,8 +121,9 @@ class TestPayloads:
         proofs.query_proof_statuses({KEYS[0]: HOME})
         assert sender.asked == [HOME] * 2
 
-    def test_a_manager_that_was_silent_is_asked_again_at_once(self) -> None:
-        sender = Counted(None)
+    @pytest.mark.parametrize("answer", [None, REFUSED_REPLY], ids=["silent", "an error of its proxy"])
+    def test_a_manager_that_was_away_is_asked_again_at_once(self, answer: bytes | None) -> None:
+        sender = Counted(answer)
         proofs = sender.proofs()
         for _ in range(2):
             proofs.query_proof_statuses({KEYS[0]: HOME})
