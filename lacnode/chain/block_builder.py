@@ -70,14 +70,7 @@ class BlockBuilder:
         except SystemCallError as error:
             raise BlockRefusedError("system-call", str(error)) from None
         # The roots are known only after the execution. The digest that is signed covers them.
-        header = draft.with_changes(
-            state_root=executed.state_root,
-            transactions_root=executed.transactions_root,
-            receipts_root=executed.receipts_root,
-            logs_bloom=executed.logs_bloom,
-            gas_used=executed.gas_used,
-        )
-        return Block(header, BlockBody(transactions)), executed
+        return Block(executed.complete_header(draft), BlockBody(transactions)), executed
 
     def draft_header(
         self, parent: BlockHeader, parent_hash: bytes, timestamp: int, coinbase: bytes, extra_data: bytes

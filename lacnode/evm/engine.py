@@ -93,6 +93,16 @@ class ExecutedBlock:
     executed_by: str = field(default=PYTHON, compare=False)
     """The name of the engine that executed it."""
 
+    def complete_header(self, draft: BlockHeader) -> BlockHeader:
+        """Return a copy of `draft` with the roots, the bloom and the used gas of this execution."""
+        return draft.with_changes(
+            state_root=self.state_root,
+            transactions_root=self.transactions_root,
+            receipts_root=self.receipts_root,
+            logs_bloom=self.logs_bloom,
+            gas_used=self.gas_used,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class CallRequest:

@@ -49,14 +49,7 @@ def next_block(chain: Blockchain, keys: Sequence[NodeKey], *transactions: Transa
     draft = _draft(head.header, head.hash)
     seen = draft.with_changes(coinbase=creator_of(draft.number, keys).address)
     executed = chain._engine.execute(head.header.state_root, seen, transactions, chain.hash_at)
-    header = draft.with_changes(
-        state_root=executed.state_root,
-        transactions_root=executed.transactions_root,
-        receipts_root=executed.receipts_root,
-        logs_bloom=executed.logs_bloom,
-        gas_used=executed.gas_used,
-    )
-    return Block(_sealed(header, keys, keys), BlockBody(transactions))
+    return Block(_sealed(executed.complete_header(draft), keys, keys), BlockBody(transactions))
 
 
 def empty_blocks(

@@ -60,14 +60,7 @@ def trace_chain(release: str) -> HiveChain:
         executed = engine.execute(root, header, transactions, lambda number: hashes[number])
         nodes.update(executed.nodes)
         root = executed.state_root
-        header = replace(
-            header,
-            state_root=root,
-            transactions_root=executed.transactions_root,
-            receipts_root=executed.receipts_root,
-            logs_bloom=executed.logs_bloom,
-            gas_used=executed.gas_used,
-        )
+        header = executed.complete_header(header)
         hashes.append(_hash(release, header.number))
         store_block(database, Block(header, BlockBody(tuple(transactions))), hashes[-1], executed)
     with database.write() as batch:

@@ -67,10 +67,5 @@ def _base_fee(
 def closing_header(header: BlockHeader, executed: ExecutedBlock, block: BlockOverrides) -> BlockHeader:
     """Return a copy of `header` with the roots, the bloom and the used gas of the `executed` block. An overridden state
     root of `block` replaces the real one."""
-    return header.with_changes(
-        state_root=executed.state_root if block.state_root is None else block.state_root,
-        transactions_root=executed.transactions_root,
-        receipts_root=executed.receipts_root,
-        logs_bloom=executed.logs_bloom,
-        gas_used=executed.gas_used,
-    )
+    closed = executed.complete_header(header)
+    return closed if block.state_root is None else closed.with_changes(state_root=block.state_root)
